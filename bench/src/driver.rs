@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use http::Method;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -20,6 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
+use crate::exchange::Exchange;
 use crate::statistics::{median, milliseconds, percentile};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,6 +58,18 @@ pub struct RequestTemplate {
     pub body: Bytes,
 }
 
+impl RequestTemplate {
+    fn to_bytes(&self, host: &str) -> Vec<u8> {
+        let Self { method, path, header: (name, value), body } = self;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n{name}: {value}\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    }
+}
+
 /// The measured throughput and latency.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadResult {
@@ -89,15 +99,15 @@ pub fn drive(
         let tasks = TaskTracker::new();
         let mut opened = Vec::with_capacity(load.connections);
         for _ in 0..load.connections {
-            let connecting = connect(load, &tasks);
+            let connecting = connect(load);
             opened.push(timeout(CONNECT_TIMEOUT, connecting).await.context("connect: no answer")??);
         }
         let from = Instant::now() + load.warm_up;
         let driving: Vec<JoinHandle<Result<Vec<f64>>>> = opened
             .into_iter()
             .enumerate()
-            .map(|(number, sender)| {
-                tasks.spawn(keep_busy(sender, number, load.clone(), from, check))
+            .map(|(number, stream)| {
+                tasks.spawn(keep_busy(stream, number, load.clone(), from, check))
             })
             .collect();
         let mut times = Vec::new();
@@ -123,44 +133,24 @@ pub(crate) fn tls_config(ca: &Path) -> Result<Arc<rustls::ClientConfig>> {
     ))
 }
 
-type Sender = SendRequest<Full<Bytes>>;
+/// The bytes of a connection, in plain text or under TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-async fn connect(load: &Load, tasks: &TaskTracker) -> Result<Sender> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+async fn connect(load: &Load) -> Result<Box<dyn Stream>> {
     let tcp = TcpStream::connect(load.address).await.context("connect")?;
     tcp.set_nodelay(true).context("connect")?;
-    match &load.tls {
-        None => open(tcp, tasks).await,
-        Some(tls) => {
-            let connector = TlsConnector::from(Arc::clone(tls));
-            open(
-                connector
-                    .connect(ServerName::try_from(load.host)?, tcp)
-                    .await
-                    .context("handshake")?,
-                tasks,
-            )
-            .await
-        }
-    }
-}
-
-async fn open(
-    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    tasks: &TaskTracker,
-) -> Result<Sender> {
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(io)).await.context("open connection")?;
-    // Its error is also the error of the request that it carries.
-    tasks.spawn(async move {
-        let _ = connection.await;
-    });
-    Ok(sender)
+    let Some(tls) = &load.tls else { return Ok(Box::new(tcp)) };
+    let connector = TlsConnector::from(Arc::clone(tls));
+    let name = ServerName::try_from(load.host)?;
+    Ok(Box::new(connector.connect(name, tcp).await.context("handshake")?))
 }
 
 /// Sends one request after another. Returns the milliseconds of each one that was answered within
 /// the measured time.
 async fn keep_busy(
-    mut sender: Sender,
+    stream: Box<dyn Stream>,
     number: usize,
     load: Load,
     from: Instant,
@@ -168,11 +158,12 @@ async fn keep_busy(
 ) -> Result<Vec<f64>> {
     let until = from + load.duration;
     let asked = load.requests.get(number % load.requests.len().max(1)).context("nothing to ask")?;
+    let mut exchange = Exchange::new(stream, asked.to_bytes(load.host));
     let mut times = Vec::new();
     let mut first = None;
     loop {
         let sent = Instant::now();
-        let answer = timeout(RESPONSE_TIMEOUT, exchange(&mut sender, load.host, asked))
+        let answer = timeout(RESPONSE_TIMEOUT, exchange.once())
             .await
             .context("send request: no answer")??;
         let answered = Instant::now();
@@ -180,7 +171,7 @@ async fn keep_busy(
         // good.
         let length = *first.get_or_insert(answer.len());
         if times.is_empty() {
-            check(&answer)?;
+            check(answer)?;
         }
         ensure!(
             answer.len().abs_diff(length) <= MAX_LENGTH_DIFFERENCE,
@@ -193,21 +184,4 @@ async fn keep_busy(
             times.push(milliseconds(answered - sent));
         }
     }
-}
-
-async fn exchange(sender: &mut Sender, host: &str, asked: &RequestTemplate) -> Result<Bytes> {
-    let (name, value) = &asked.header;
-    let request = Request::builder()
-        .method(asked.method.clone())
-        .uri(&asked.path)
-        .header(header::HOST, host)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(*name, value)
-        .body(Full::new(asked.body.clone()))?;
-    sender.ready().await.context("wait for connection")?;
-    let answer = sender.send_request(request).await.context("send request")?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await.context("read answer")?.to_bytes();
-    ensure!(status == StatusCode::OK, "answered {status}: {}", String::from_utf8_lossy(&body));
-    Ok(body)
 }

@@ -11,6 +11,7 @@ pub mod budget;
 pub mod cluster;
 pub mod disk_limit;
 pub mod driver;
+mod exchange;
 pub mod loopback;
 pub mod memory;
 pub mod pod;

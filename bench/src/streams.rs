@@ -18,6 +18,7 @@ use crate::results::Results;
 use crate::statistics::{median, milliseconds, percentile};
 
 pub(crate) mod client;
+mod received;
 
 use client::Streams;
 

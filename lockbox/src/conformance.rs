@@ -5,6 +5,7 @@
 //! own, so that it can run against a store that is in use.
 
 pub mod fault_injection;
+mod together;
 
 use contract::{Label, Redacted, Scope, SecretName, Version};
 use futures_util::future::BoxFuture;
@@ -68,6 +69,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("an absent secret is not found", |store, scope| Box::pin(not_found(store, scope))),
     ("a name appears once in one write", |store, scope| Box::pin(duplicate_name(store, scope))),
     ("a value is read only under its own id", |store, scope| Box::pin(own_id(store, scope))),
+    ("values are read together as one by one", |store, scope| {
+        Box::pin(together::together(store, scope))
+    }),
     ("a rotation on a stale value is refused", |store, scope| {
         Box::pin(stale_rotation(store, scope))
     }),

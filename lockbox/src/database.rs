@@ -6,6 +6,7 @@
 //! connections of their own; every write goes through one writer, which commits in groups. An
 //! acknowledged commit is durable on both.
 
+mod change;
 mod connection;
 mod error;
 mod fold;
@@ -34,6 +35,7 @@ pub use postgres_url::PostgresUrlError;
 pub use query::{Executor, FromSql, Query, Row, SqlValue, query, query_built};
 pub use reader::Reader;
 pub use schema::{Migration, Schema};
+pub use writer::QueueFull;
 
 use fold::Fold;
 use row_cache::RowCache;
@@ -230,6 +232,29 @@ impl Database {
         E: From<DatabaseError> + Send + 'static,
     {
         self.writer.transaction(work).await
+    }
+
+    /// As [`Self::transaction`], for a change that nobody waits for here: `answer` learns how it
+    /// ended, on the writer's thread, and must not block it.
+    ///
+    /// # Errors
+    /// There is no room in the queue now, and `answer` is not asked. [`Self::room`] waits for some.
+    pub fn try_submit<T, E, F>(
+        &self,
+        work: F,
+        answer: impl FnOnce(Result<T, E>) + Send + 'static,
+    ) -> Result<(), QueueFull>
+    where
+        F: AsyncFnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        self.writer.try_submit(work, answer)
+    }
+
+    /// Waits until there is room for a change in the writer's queue, or it takes no more.
+    pub async fn room(&self) {
+        self.writer.room().await;
     }
 
     /// Runs one statement in a transaction of its own, and returns its rows.

@@ -175,6 +175,21 @@ pub trait Store: Send + Sync {
         stored: &'a StoredVersion,
     ) -> BoxFuture<'a, Result<Redacted, StoreError>>;
 
+    /// Reads versions of several secrets, in the order of the call.
+    fn read_versions<'a>(
+        &'a self,
+        wanted: &'a [ActiveSecret],
+    ) -> BoxFuture<'a, Result<Vec<Redacted>, StoreError>> {
+        async move {
+            let mut values = Vec::with_capacity(wanted.len());
+            for ActiveSecret { scope, name, stored } in wanted {
+                values.push(self.read_version(scope, name, stored).await?);
+            }
+            Ok(values)
+        }
+        .boxed()
+    }
+
     /// Makes one version unreadable for good. The others stay. Traces of the value may remain in
     /// the backend's files until [`Store::purge`].
     fn destroy<'a>(

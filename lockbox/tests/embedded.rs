@@ -52,7 +52,7 @@ fn names_the_row(error: &StoreError, name: &str, version: u64) -> bool {
 async fn it_passes_the_suite() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, store) = open(directory.path()).await;
-    assert_eq!(conformance::run(&store, &"suite".parse().unwrap()).await.unwrap(), 14);
+    assert_eq!(conformance::run(&store, &"suite".parse().unwrap()).await.unwrap(), 15);
     // There are no faults here. Tests with a real server inject them.
     for seed in 1..=3 {
         let report =

@@ -96,7 +96,9 @@ impl AccessControl {
         if let Ok(allowed) = decide_bundle(account, bundle, binding.as_ref(), &[]) {
             return Ok(allowed);
         }
-        let grants = self.repository.bundle_grants(&pod.namespace, &pod.service_account).await?;
+        // Boxed, so that the others hold no room for it.
+        let grants = self.repository.bundle_grants(&pod.namespace, &pod.service_account);
+        let grants = Box::pin(grants).await?;
         Ok(decide_bundle(account, bundle, binding.as_ref(), &grants)?)
     }
 

@@ -6,6 +6,7 @@
 mod checkpoint_file;
 mod checkpoints;
 mod export;
+mod queue;
 mod sanitize;
 mod writer;
 

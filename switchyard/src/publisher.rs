@@ -13,7 +13,7 @@ use std::time::Duration;
 use contract::secret_bundle::Status;
 use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bundle_updates::BundleUpdates;
 use crate::cluster::{Cluster, ClusterError};
@@ -26,6 +26,9 @@ pub use plan::{PublishStep, desired, steps};
 
 /// How often the actual state is read again, in case someone else changed it.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(300);
+
+/// The pause after a reconciliation: what changes in it is published together.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The published bundles. The status is `None` if it is missing or malformed.
 type PublishedBundles = BTreeMap<SecretBundleRef, Option<Status>>;
@@ -48,6 +51,8 @@ enum PublishError {
     Directory(#[from] DirectoryError),
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    #[error("publish bundle: the process is stopping")]
+    Stopping,
 }
 
 /// Reconciles the published bundles with the ledger.
@@ -96,6 +101,7 @@ impl Publisher {
                     resync_at.min(Instant::now() + delay)
                 }
             };
+            sleep(PAUSE).await;
             tokio::select! {
                 Ok(()) = any.changed() => {}
                 () = self.namespaces.changed() => {}
@@ -160,7 +166,10 @@ impl BundleSink {
     async fn read(&self) -> Result<PublishedBundles, PublishError> {
         match self {
             Self::Cluster(cluster) => Ok(cluster.secret_bundles().await?),
-            Self::Directory(path) => Ok(directory::read(path)?),
+            Self::Directory(path) => {
+                let path = path.clone();
+                on_disk(move || directory::read(&path)).await
+            }
         }
     }
 
@@ -177,9 +186,21 @@ impl BundleSink {
                 Ok(cluster.delete_secret_bundle(key).await?)
             }
             (Self::Directory(path), PublishStep::Put(key, status)) => {
-                Ok(directory::put(path, key, status)?)
+                let (path, key, status) = (path.clone(), key.clone(), status.clone());
+                on_disk(move || directory::put(&path, &key, &status)).await
             }
-            (Self::Directory(path), PublishStep::Remove(key)) => Ok(directory::remove(path, key)?),
+            (Self::Directory(path), PublishStep::Remove(key)) => {
+                let (path, key) = (path.clone(), key.clone());
+                on_disk(move || directory::remove(&path, &key)).await
+            }
         }
     }
+}
+
+/// Runs what waits for a disk on a thread that may block.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DirectoryError> + Send + 'static,
+) -> Result<T, PublishError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|_| PublishError::Stopping)??)
 }

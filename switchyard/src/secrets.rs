@@ -51,10 +51,14 @@ pub(crate) struct Secrets {
     updates: BundleUpdates,
     /// Serializes writes per secret: the next version number is read before the value is sealed and
     /// claimed afterwards. The ledger detects concurrent writes by other replicas.
-    write_locks: KeyedMutex,
+    write_locks: KeyedMutex<LastWritten>,
     /// How long a deleted secret can be restored.
     retention: SignedDuration,
 }
+
+/// The version of a secret that this process wrote last, unless it was refused. If there is a newer
+/// one, the ledger says so.
+type LastWritten = Option<Version>;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]

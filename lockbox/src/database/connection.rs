@@ -54,8 +54,17 @@ impl Connection {
         self.control(sql).await
     }
 
-    /// Runs a statement that takes no values and returns nothing.
+    /// Begins, ends or divides a transaction. Such statements are repeated with every change, so
+    /// SQLite keeps them prepared.
     pub(super) async fn control(&mut self, sql: &'static str) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(it) => sqlite::control(&it.connection, sql),
+            Self::Postgres(connection) => within(postgres::control(connection, sql)).await,
+        }
+    }
+
+    /// Runs the statements of a migration.
+    pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), DatabaseError> {
         match self {
             Self::Sqlite(it) => Ok(it.connection.execute_batch(sql)?),
             Self::Postgres(connection) => within(postgres::control(connection, sql)).await,

@@ -58,7 +58,7 @@ pub(super) async fn apply(
     };
     let applied = applied.iter().map(known).collect::<Result<Vec<i64>, _>>()?;
     for migration in schema.migrations.iter().filter(|it| !applied.contains(&it.version)) {
-        connection.control(migration.sqlite).await?;
+        connection.script(migration.sqlite).await?;
         query_built(format!(
             "INSERT INTO {table} (version, description, success, checksum, execution_time)
              VALUES ($1, $2, TRUE, $3, 0)"

@@ -86,11 +86,11 @@ impl<T: FromSql> FromSql for Option<T> {
     }
 }
 
-/// A row of a result.
+/// A row of a result. Clones share its values.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub(super) columns: Arc<[String]>,
-    pub(super) values: Vec<SqlValue>,
+    pub(super) values: Arc<[SqlValue]>,
 }
 
 impl Row {

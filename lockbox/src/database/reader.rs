@@ -91,10 +91,10 @@ impl Reader {
                     sqlite::each(connection, &query, |row| take(&mut folded, &row))?;
                     Ok(folded)
                 };
-                readers.clone().run(read).await
+                Box::pin(readers.clone().run(read)).await
             }
             Self::Postgres(pool) => {
-                postgres::each(pool, &query, |row| take(&mut folded, &row)).await?;
+                Box::pin(postgres::each(pool, &query, |row| take(&mut folded, &row))).await?;
                 Ok(folded)
             }
         }
@@ -125,7 +125,8 @@ impl SqliteReaders {
             }
             Ok(rows)
         };
-        self.run(read).await
+        // Boxed, so that whoever finds the rows in memory holds no room for a read of the file.
+        Box::pin(self.run(read)).await
     }
 
     /// Runs a read on a thread that may block.
@@ -159,7 +160,7 @@ impl Executor for &Reader {
     async fn rows(self, query: Query) -> Result<Vec<Row>, DatabaseError> {
         match self {
             Reader::Sqlite(readers) => readers.clone().rows(query).await,
-            Reader::Postgres(pool) => postgres::rows(pool, &query).await,
+            Reader::Postgres(pool) => Box::pin(postgres::rows(pool, &query)).await,
         }
     }
 

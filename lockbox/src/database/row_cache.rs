@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn rows(bytes: usize) -> Vec<Row> {
-        vec![Row { columns: ["n".to_owned()].into(), values: vec![vec![0_u8; bytes].into()] }]
+        vec![Row { columns: ["n".to_owned()].into(), values: [vec![0_u8; bytes].into()].into() }]
     }
 
     fn written(sql: &str) -> Written {

@@ -112,11 +112,20 @@ pub(super) fn changes(connection: &Connection, query: &Query) -> Result<u64, Dat
     Ok(changed as u64)
 }
 
+/// Runs statements without values and rows. Each stays prepared.
+pub(super) fn control(connection: &Connection, sql: &str) -> Result<(), DatabaseError> {
+    for sql in sql.split(';') {
+        connection.prepare_cached(sql)?.raw_execute()?;
+    }
+    Ok(())
+}
+
 fn prepare<'c>(
     connection: &'c Connection,
     query: &Query,
 ) -> Result<CachedStatement<'c>, DatabaseError> {
     let mut statement = connection.prepare_cached(&query.sql)?;
+    let in_order = are_in_order(&query.sql) && statement.parameter_count() == query.values.len();
     for (at, value) in query.values.iter().enumerate() {
         let bound = ToSqlOutput::Borrowed(match value {
             SqlValue::Integer(Some(number)) => ValueRef::Integer(*number),
@@ -125,11 +134,27 @@ fn prepare<'c>(
             SqlValue::Integer(None) | SqlValue::Text(None) | SqlValue::Blob(None) => ValueRef::Null,
         });
         match PLACEHOLDERS.get(at) {
+            // SQLite looks for a name among all of them.
+            _ if in_order => statement.raw_bind_parameter(at + 1, bound)?,
             Some(name) => statement.raw_bind_parameter(name.as_str(), bound)?,
             None => statement.raw_bind_parameter(format!("${}", at + 1).as_str(), bound)?,
         }
     }
     Ok(statement)
+}
+
+/// Whether the placeholders of a statement first appear in their order. SQLite numbers them as they
+/// appear, so that the number in their name is then their index.
+fn are_in_order(sql: &str) -> bool {
+    let number = |text: &str| {
+        let end = text.bytes().position(|it| !it.is_ascii_digit()).unwrap_or(text.len());
+        text[..end].parse().ok()
+    };
+    let seen = sql.split('$').skip(1).try_fold(0_usize, |seen, text| {
+        let number: usize = number(text)?;
+        (number <= seen + 1).then_some(seen.max(number))
+    });
+    seen.is_some()
 }
 
 fn value(value: ValueRef<'_>) -> Option<SqlValue> {
@@ -207,6 +232,35 @@ mod tests {
 
     use super::super::{Database, query};
     use super::*;
+
+    #[test]
+    fn placeholders_have_their_index_if_they_appear_in_order() {
+        for (sql, expected) in [
+            ("SELECT 1", true),
+            ("SELECT $1, $2, $1, $3", true),
+            ("SELECT $2, $1", false),
+            ("SELECT $1, $3, $2", false),
+            ("SELECT $1, '$', $2", false),
+            ("SELECT $1, $a", false),
+        ] {
+            assert_eq!(are_in_order(sql), expected, "{sql}");
+        }
+        let many: Vec<String> = (1..=100).map(|at| format!("${at}")).collect();
+        assert!(are_in_order(&format!("SELECT {}", many.join(","))));
+    }
+
+    #[test]
+    fn values_go_to_their_placeholders_in_any_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        for sql in
+            ["SELECT $1 AS a, $2 AS b", "SELECT $2 AS b, $1 AS a", "SELECT $2 AS b, $1 AS a, '$3'"]
+        {
+            let query = query(sql).bind(1).bind("two");
+            let row = rows(&connection, &query).unwrap().remove(0);
+            let found = (row.try_get::<i64>("a").unwrap(), row.try_get::<String>("b").unwrap());
+            assert_eq!(found, (1, "two".to_owned()), "{sql}");
+        }
+    }
 
     #[tokio::test]
     async fn only_the_owner_can_read_the_files() {

@@ -11,12 +11,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::LocalBoxFuture;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::change::{Applied, Change, Told, TypedChange};
 use super::connection::Connection;
 use super::error::DatabaseError;
 use super::row_cache::RowCache;
@@ -34,6 +34,11 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a change in the queue may take. Its outcome is unknown after that.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// There is no room in the writer's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("change database: too many changes wait")]
+pub struct QueueFull;
 
 /// A handle to the writer's thread. The thread ends when the last handle is dropped.
 #[derive(Clone, Debug)]
@@ -53,56 +58,6 @@ impl fmt::Debug for Message {
             Self::Change(_) => f.write_str("Change"),
             Self::Close(_) => f.write_str("Close"),
         }
-    }
-}
-
-/// A change in the queue.
-trait Change: Send {
-    /// Whether nobody waits for the result any more.
-    fn is_abandoned(&self) -> bool;
-    /// Runs it inside the transaction.
-    fn apply(self: Box<Self>, connection: &mut Connection) -> LocalBoxFuture<'_, Applied>;
-    /// Answers without running it.
-    fn refuse(self: Box<Self>, error: DatabaseError);
-}
-
-/// A change that has run, and how to answer once it is known whether it is committed.
-struct Applied {
-    accepted: bool,
-    answer: Box<dyn FnOnce(Result<(), DatabaseError>)>,
-}
-
-struct TypedChange<F, T, E> {
-    work: F,
-    reply: oneshot::Sender<Result<T, E>>,
-}
-
-impl<F, T, E> Change for TypedChange<F, T, E>
-where
-    F: AsyncFnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
-    T: Send + 'static,
-    E: From<DatabaseError> + Send + 'static,
-{
-    fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-
-    fn apply(self: Box<Self>, connection: &mut Connection) -> LocalBoxFuture<'_, Applied> {
-        async move {
-            let Self { work, reply } = *self;
-            let result = work(connection).await;
-            let accepted = result.is_ok();
-            // A caller that gave up does not learn the result.
-            let answer = Box::new(move |committed: Result<(), DatabaseError>| {
-                let _ = reply.send(committed.map_err(E::from).and(result));
-            });
-            Applied { accepted, answer }
-        }
-        .boxed_local()
-    }
-
-    fn refuse(self: Box<Self>, error: DatabaseError) {
-        let _ = self.reply.send(Err(error.into()));
     }
 }
 
@@ -137,7 +92,7 @@ impl Writer {
             return Err(DatabaseError::Lost.into());
         }
         let (reply, result) = oneshot::channel();
-        let change = Message::Change(Box::new(TypedChange { work, reply }));
+        let change = Message::Change(Box::new(TypedChange::new(work, reply)));
         match timeout(QUEUE_TIMEOUT, self.queue.send(change)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(DatabaseError::Closed.into()),
@@ -148,6 +103,41 @@ impl Writer {
             Ok(Err(_)) => Err(DatabaseError::Closed.into()),
             Err(_) => Err(DatabaseError::Queue.into()),
         }
+    }
+
+    /// As [`Self::transaction`], for a change that nobody waits for here: `answer` learns how it
+    /// ended, on the writer's thread.
+    ///
+    /// # Errors
+    /// There is no room in the queue now. `answer` is not asked.
+    pub(super) fn try_submit<T, E, F>(
+        &self,
+        work: F,
+        answer: impl FnOnce(Result<T, E>) + Send + 'static,
+    ) -> Result<(), QueueFull>
+    where
+        F: AsyncFnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        if self.lost.is_cancelled() {
+            answer(Err(DatabaseError::Lost.into()));
+            return Ok(());
+        }
+        match self.queue.try_send(Message::Change(Box::new(TypedChange::new(work, Told(answer))))) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(QueueFull),
+            Err(TrySendError::Closed(Message::Change(change))) => {
+                change.refuse(DatabaseError::Closed);
+                Ok(())
+            }
+            Err(TrySendError::Closed(Message::Close(_))) => Ok(()),
+        }
+    }
+
+    /// Waits until there is room in the queue, or the writer has ended.
+    pub(super) async fn room(&self) {
+        drop(self.queue.reserve().await);
     }
 
     /// Finishes what is queued and closes the connection.

@@ -61,7 +61,9 @@ impl FrameCache {
             .get_or_try_init(|| async {
                 let mut snapshot = Snapshot::default();
                 for BundleSelection { bundle, generation, filter } in selection {
-                    snapshot.bundles.push(secrets.open(bundle, *generation, filter).await?);
+                    // Boxed, so that those who wait for the frame hold no room for making it.
+                    let opened = Box::pin(secrets.open(bundle, *generation, filter)).await?;
+                    snapshot.bundles.push(opened);
                 }
                 Ok::<_, FrameError>(ServerMessage::Hold(snapshot).encode()?)
             })

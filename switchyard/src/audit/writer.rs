@@ -1,36 +1,28 @@
-//! The audit writer task and the handle to it.
-//!
-//! All queued events are written in one transaction, so a thousand pods that receive a generation
-//! at the same time cost a few disk flushes instead of a thousand. Events that a value waits for go
-//! before the reports of pods that have theirs.
+//! The handle to the audit log, and the task that helps when the database is behind.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime::logs::ErrorChain;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Event;
+use super::queue::{AuditQueue, QueuedEvents};
 use crate::repository::{AuditEntry, PodReport, Repository};
 
 /// Queue capacity. When it is full, requests wait for a free slot.
 const QUEUE_CAPACITY: usize = 4096;
 
-/// How many events fill a transaction: enough to amortize the flush, few enough that the first one
-/// does not wait long.
-const MAX_BATCH: usize = 512;
-
-/// The maximum number of reports in one transaction.
-const MAX_REPORTS: usize = 128;
-
 /// How long a request waits for its event to become durable before it is refused.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A handle to the [`AuditWriter`]. Clones share it; the writer ends when the last one is dropped.
+/// A handle to the audit log. Clones share it.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
-    queue: mpsc::Sender<QueuedEvents>,
+    events: mpsc::Sender<QueuedEvents>,
     reports: mpsc::Sender<QueuedEvents>,
+    queue: Arc<AuditQueue>,
 }
 
 /// An event could not be written, so the action it describes must not happen.
@@ -44,29 +36,24 @@ pub enum AuditError {
     Slow,
 }
 
-/// Events that are written together, and who waits for them.
-#[derive(Debug)]
-struct QueuedEvents {
-    records: Vec<AuditEntry>,
-    written: oneshot::Sender<bool>,
-}
-
-/// Appends queued events to the ledger.
+/// Asks the database again that had no room for what is queued. It ends when the last [`AuditLog`]
+/// is dropped.
 #[derive(Debug)]
 pub struct AuditWriter {
-    queue: mpsc::Receiver<QueuedEvents>,
-    reports: mpsc::Receiver<QueuedEvents>,
-    repository: Repository,
+    overflow: mpsc::Receiver<()>,
+    queue: Weak<AuditQueue>,
 }
 
 impl AuditLog {
     /// A writer for the audit log in `repository`, and a handle to it.
     #[must_use]
     pub fn new(repository: Repository) -> (Self, AuditWriter) {
-        let (queue, queued) = mpsc::channel(QUEUE_CAPACITY);
+        let (events, queued) = mpsc::channel(QUEUE_CAPACITY);
         let (reports, reported) = mpsc::channel(QUEUE_CAPACITY);
-        let writer = AuditWriter { queue: queued, reports: reported, repository };
-        (Self { queue, reports }, writer)
+        let (overflowed, overflow) = mpsc::channel(1);
+        let queue = Arc::new(AuditQueue::new(repository, queued, reported, overflowed));
+        let writer = AuditWriter { overflow, queue: Arc::downgrade(&queue) };
+        (Self { events, reports, queue }, writer)
     }
 
     /// Writes an event. It is durable when this returns.
@@ -88,7 +75,7 @@ impl AuditLog {
         }
         let at = Timestamp::now();
         let entry = |event| AuditEntry { at, event, report: None };
-        enqueue(&self.queue, events.into_iter().map(entry).collect()).await
+        self.enqueue(&self.events, events.into_iter().map(entry).collect()).await
     }
 
     /// Writes an event together with a pod's report.
@@ -101,77 +88,43 @@ impl AuditLog {
         report: PodReport,
     ) -> Result<(), AuditError> {
         let entry = AuditEntry { at: Timestamp::now(), event, report: Some(report) };
-        enqueue(&self.reports, vec![entry]).await
+        self.enqueue(&self.reports, vec![entry]).await
     }
-}
 
-async fn enqueue(
-    queue: &mpsc::Sender<QueuedEvents>,
-    records: Vec<AuditEntry>,
-) -> Result<(), AuditError> {
-    let (written, answer) = oneshot::channel();
-    let done = async {
-        queue.send(QueuedEvents { records, written }).await.map_err(|_| AuditError::Refused)?;
-        match answer.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(AuditError::Refused),
-        }
-    };
-    tokio::time::timeout(WRITE_TIMEOUT, done).await.unwrap_or(Err(AuditError::Slow))
+    async fn enqueue(
+        &self,
+        queue: &mpsc::Sender<QueuedEvents>,
+        records: Vec<AuditEntry>,
+    ) -> Result<(), AuditError> {
+        let (written, answer) = oneshot::channel();
+        let done = async {
+            let queued_at = Instant::now();
+            let queued = queue.send(QueuedEvents { records, written, queued_at }).await;
+            queued.map_err(|_| AuditError::Refused)?;
+            self.queue.ask();
+            answer.await.map_err(|_| AuditError::Refused)
+        };
+        tokio::time::timeout(WRITE_TIMEOUT, done).await.unwrap_or(Err(AuditError::Slow))
+    }
 }
 
 impl AuditWriter {
     /// Runs until the last [`AuditLog`] is dropped.
     pub async fn run(mut self) {
-        let mut entries = Vec::with_capacity(MAX_BATCH);
-        while self.next_batch(&mut entries).await {
-            let (records, waiters): (Vec<_>, Vec<_>) = entries
-                .drain(..)
-                .map(|QueuedEvents { records, written }| (records, written))
-                .unzip();
-            let records: Vec<AuditEntry> = records.into_iter().flatten().collect();
-            let events = records.len();
-            let written = match self.repository.append(records).await {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::error!(error = %ErrorChain(&error), events, "audit \
-                        events not written, their requests are refused");
-                    false
-                }
-            };
-            for waiter in waiters {
-                // A caller that timed out has already refused its request.
-                let _ = waiter.send(written);
-            }
+        while self.overflow.recv().await.is_some() {
+            let Some(queue) = self.queue.upgrade() else { return };
+            queue.room().await;
+            queue.ask();
         }
-    }
-
-    /// Waits for events and takes those that are there. Returns `false` when the last [`AuditLog`]
-    /// is dropped.
-    async fn next_batch(&mut self, entries: &mut Vec<QueuedEvents>) -> bool {
-        let first = tokio::select! {
-            biased;
-            Some(event) = self.queue.recv() => event,
-            Some(report) = self.reports.recv() => report,
-            else => return false,
-        };
-        let mut events = first.records.len();
-        entries.push(first);
-        // What belongs together stays together, so the last ones may go beyond the maximum.
-        while events < MAX_BATCH
-            && let Ok(next) = self.queue.try_recv()
-        {
-            events += next.records.len();
-            entries.push(next);
-        }
-        // Some reports go with every batch, so that they are late and not lost.
-        entries.extend(std::iter::from_fn(|| self.reports.try_recv().ok()).take(MAX_REPORTS));
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use lockbox::database::{Connection, DatabaseError};
+
+    use super::super::queue::{EventBatch, MAX_BATCH, MAX_REPORTS};
     use super::super::{Action, Actor, Origin, Outcome, Pod, Resource, ResourceKind};
     use super::*;
     use crate::repository::{AuditQuery, BundleId, ReportedState};
@@ -207,32 +160,39 @@ mod tests {
     async fn what_a_value_waits_for_goes_before_reports_which_are_not_left_out() {
         let directory = tempfile::tempdir().unwrap();
         let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
-        let (log, mut writer) = AuditLog::new(Repository::open(database).await.unwrap());
-        let mut reports: Vec<_> = (0..MAX_REPORTS + 2)
-            .map(|_| Box::pin(log.record_with_report(event(Action::Applied), report())))
-            .collect();
-        let mut reads: Vec<_> = (0..3).map(|_| Box::pin(log.record(event(Action::Read)))).collect();
-        for it in &mut reports {
-            assert!(futures_util::poll!(it).is_pending());
-            // One turn of a task may send a limited number of messages.
-            tokio::task::yield_now().await;
+        let (log, writer) = AuditLog::new(Repository::open(database).await.unwrap());
+        log.queue.hold();
+        tokio::time::pause();
+        let (mut waiting, mut taken) = (Vec::new(), Vec::new());
+        // Reports, reads, and what comes of them after how many milliseconds.
+        for (reports, reads, after, expected) in [
+            (MAX_REPORTS + 2, 3, 0, (0, 3, true)),
+            (0, 1, 200, (0, 1, true)),
+            (0, 0, 0, (MAX_REPORTS, 0, true)),
+            (0, 2, 40, (0, 2, true)),
+            (0, 2, 20, (2, 2, false)),
+        ] {
+            for _ in 0..reports {
+                let report = log.record_with_report(event(Action::Applied), report());
+                waiting.push(report.boxed_local());
+            }
+            waiting.extend((0..reads).map(|_| log.record(event(Action::Read)).boxed_local()));
+            for it in &mut waiting {
+                assert!(futures_util::poll!(it).is_pending());
+                // One turn of a task may send a limited number of messages.
+                tokio::task::yield_now().await;
+            }
+            tokio::time::advance(Duration::from_millis(after)).await;
+            let (EventBatch { records, waiting }, is_more) = log.queue.next_batch();
+            let reports = records.iter().filter(|it| it.report.is_some()).count();
+            assert_eq!((reports, records.len() - reports, is_more), expected);
+            assert_eq!(waiting.len(), records.len());
+            taken.push(waiting);
         }
-        for it in &mut reads {
-            assert!(futures_util::poll!(it).is_pending());
-        }
-        let mut batches = Vec::new();
-        let mut entries = Vec::new();
-        for _ in 0..2 {
-            assert!(writer.next_batch(&mut entries).await);
-            let are_reports: Vec<bool> =
-                entries.drain(..).map(|it| it.records[0].report.is_some()).collect();
-            batches.push(are_reports);
-        }
-        let expected = [[vec![false; 3], vec![true; MAX_REPORTS]].concat(), vec![true; 2]];
-        assert_eq!(batches, expected);
-        drop((reports, reads));
+        drop(waiting);
         drop(log);
-        assert!(!writer.next_batch(&mut entries).await);
+        // The last handle is dropped.
+        writer.run().await;
     }
 
     #[tokio::test]
@@ -240,7 +200,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
         let repository = Repository::open(database).await.unwrap();
-        let (log, mut writer) = AuditLog::new(repository.clone());
+        let (log, _writer) = AuditLog::new(repository.clone());
+        log.queue.hold();
         assert_eq!(log.record_all(vec![]).await, Ok(()));
         let many = |count: usize| vec![event(Action::Read); count];
         let mut waiting: Vec<_> = [MAX_BATCH - 1, 1000, 1]
@@ -250,17 +211,82 @@ mod tests {
         for it in &mut waiting {
             assert!(futures_util::poll!(it).is_pending());
         }
-        let mut sizes = Vec::new();
-        let mut entries = Vec::new();
-        for _ in 0..2 {
-            assert!(writer.next_batch(&mut entries).await);
-            sizes.push(entries.drain(..).map(|it| it.records.len()).collect::<Vec<_>>());
-        }
-        assert_eq!(sizes, [vec![MAX_BATCH - 1, 1000], vec![1]]);
+        let sizes = [(); 2].map(|()| {
+            let (batch, _) = log.queue.next_batch();
+            (batch.records.len(), batch.waiting.len())
+        });
+        assert_eq!(sizes, [(MAX_BATCH - 1 + 1000, 2), (1, 1)]);
         drop(waiting);
-        runtime::tasks::Tasks::new().spawn("writer", writer.run());
+        let (log, _writer) = AuditLog::new(repository.clone());
         log.record_all(many(700)).await.unwrap();
         let all = AuditQuery { limit: 1000, ..AuditQuery::default() };
         assert_eq!(repository.audit(&all).await.unwrap().len(), 700);
+    }
+
+    /// Keeps the database's writer busy until something is sent.
+    async fn occupy(database: &lockbox::Database) -> oneshot::Sender<()> {
+        let (go_on, wait) = oneshot::channel::<()>();
+        let (began, begun) = oneshot::channel::<()>();
+        let work = async move |_: &mut Connection| {
+            let _ = began.send(());
+            let _ = wait.await;
+            Ok::<_, DatabaseError>(())
+        };
+        assert_eq!(database.try_submit(work, drop), Ok(()));
+        begun.await.unwrap();
+        go_on
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_takes_nobody_along() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
+        let repository = Repository::open(database.clone()).await.unwrap();
+        let (log, _writer) = AuditLog::new(repository.clone());
+        let go_on = occupy(&database).await;
+        // The first one asks the database on behalf of both.
+        let mut first = Box::pin(log.record(event(Action::Read)));
+        let mut second = Box::pin(log.record(event(Action::Write)));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        go_on.send(()).unwrap();
+        assert_eq!(second.await, Ok(()));
+        let all = AuditQuery { limit: 10, ..AuditQuery::default() };
+        assert_eq!(repository.audit(&all).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_database_without_room_is_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
+        let repository = Repository::open(database.clone()).await.unwrap();
+        let (log, writer) = AuditLog::new(repository.clone());
+        let go_on = occupy(&database).await;
+        let nothing = || async |_: &mut Connection| Ok::<_, DatabaseError>(());
+        while database.try_submit(nothing(), drop).is_ok() {}
+        let recording = async move {
+            let recorded = {
+                let mut recording = Box::pin(log.record(event(Action::Read)));
+                assert!(futures_util::poll!(&mut recording).is_pending());
+                go_on.send(()).unwrap();
+                recording.await
+            };
+            drop(log);
+            recorded
+        };
+        let (recorded, ()) = tokio::join!(recording, writer.run());
+        assert_eq!(recorded, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_has_ended_refuses() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
+        let (log, _writer) = AuditLog::new(Repository::open(database.clone()).await.unwrap());
+        database.close().await;
+        for _ in 0..2 {
+            assert_eq!(log.record(event(Action::Read)).await, Err(AuditError::Refused));
+        }
     }
 }

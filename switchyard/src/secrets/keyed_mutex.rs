@@ -1,4 +1,4 @@
-//! KeyedMutex: one at a time for each secret.
+//! KeyedMutex: one at a time for each secret, with what the last one left for the next.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,26 @@ const MAX_IDLE: usize = 1024;
 /// A secret, by scope and name.
 type SecretKey = (Scope, SecretName);
 
-/// A set of mutexes keyed by secret. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct KeyedMutex(Arc<Mutex<HashMap<SecretKey, Arc<AsyncMutex<()>>>>>);
+/// A set of mutexes keyed by secret, each over a `T`. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct KeyedMutex<T>(MutexMap<T>);
 
-impl KeyedMutex {
-    /// Locks secrets of a scope until the guards are dropped. Returns `None` on timeout.
+type MutexMap<T> = Arc<Mutex<HashMap<SecretKey, Arc<AsyncMutex<T>>>>>;
+
+impl<T> Default for KeyedMutex<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Default> KeyedMutex<T> {
+    /// Locks secrets of a scope until the guards are dropped, which are in the order of the names.
+    /// Returns `None` on timeout.
     pub(super) async fn lock<'n>(
         &self,
         scope: &Scope,
         names: impl Iterator<Item = &'n SecretName>,
-    ) -> Option<Vec<OwnedMutexGuard<()>>> {
+    ) -> Option<Vec<OwnedMutexGuard<T>>> {
         // In one order for everybody, so that two writes never wait for each other.
         let names: BTreeSet<&SecretName> = names.collect();
         let mutexes = self.mutexes(scope, &names);
@@ -41,7 +50,7 @@ impl KeyedMutex {
         tokio::time::timeout(LOCK_TIMEOUT, locking).await.ok()
     }
 
-    fn mutexes(&self, scope: &Scope, names: &BTreeSet<&SecretName>) -> Vec<Arc<AsyncMutex<()>>> {
+    fn mutexes(&self, scope: &Scope, names: &BTreeSet<&SecretName>) -> Vec<Arc<AsyncMutex<T>>> {
         let mut mutexes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Drop unused mutexes, because secrets come and go.
         if mutexes.len() >= MAX_IDLE {
@@ -62,7 +71,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_too_long_fails() {
-        let (write_locks, scope) = (KeyedMutex::default(), "shop.prod.api".parse().unwrap());
+        let (write_locks, scope) = (KeyedMutex::<()>::default(), "shop.prod.api".parse().unwrap());
         let (a, both) = (names(&["A"]), names(&["B", "A"]));
         let guard = write_locks.lock(&scope, a.iter()).await.unwrap();
         assert!(write_locks.lock(&scope, both.iter()).await.is_none());
@@ -72,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn locks_are_exclusive_per_secret() {
-        let write_locks = KeyedMutex::default();
+        let write_locks = KeyedMutex::<()>::default();
         let (one, other): (Scope, Scope) =
             ("shop.prod.api".parse().unwrap(), "shop.prod.web".parse().unwrap());
         let (a, b) = (names(&["A"]), names(&["B"]));

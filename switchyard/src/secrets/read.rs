@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::api::SecretValue;
 use contract::stream::{HeldBundle, HeldSecret};
 use contract::{Generation, Scope, SecretName, Version};
+use lockbox::ActiveSecret;
 
 use super::composed::target_events;
 use super::{Caller, Secrets, SecretsError};
@@ -122,11 +123,21 @@ impl Secrets {
         filter: &MemberFilter,
     ) -> Result<HeldBundle, SecretsError> {
         let members = self.repository.members(bundle, generation).await?;
+        let members: Vec<(SecretName, Member)> = members
+            .into_iter()
+            .filter(|(name, member)| filter.matches(name, &member.scope))
+            .collect();
+        let wanted: Vec<ActiveSecret> = members
+            .iter()
+            .map(|(name, Member { scope, stored, .. })| ActiveSecret {
+                scope: scope.clone(),
+                name: name.clone(),
+                stored: stored.clone(),
+            })
+            .collect();
+        let values = self.store.read_versions(&wanted).await?;
         let mut secrets = BTreeMap::new();
-        for (name, Member { scope, stored, targets }) in
-            members.into_iter().filter(|(name, member)| filter.matches(name, &member.scope))
-        {
-            let value = self.store.read_version(&scope, &name, &stored).await?;
+        for ((name, Member { scope, stored, targets }), value) in members.into_iter().zip(values) {
             let value = self.composed((&scope, &name), value, targets.as_ref()).await?;
             secrets.insert(name, HeldSecret { version: stored.version, value });
         }

@@ -16,6 +16,7 @@ mod listing;
 mod metadata;
 mod outside_store;
 mod retention;
+mod two_replicas;
 
 /// Runs each test on SQLite, and all of them on one PostgreSQL server.
 macro_rules! on_each_database {
@@ -42,6 +43,7 @@ use last_reads::*;
 use listing::*;
 use metadata::*;
 use retention::*;
+use two_replicas::*;
 
 mod references;
 
@@ -53,6 +55,7 @@ mod each {
         concurrent_writers_get_distinct_versions,
         preconditions_are_checked,
         a_rotation_that_meets_a_delete_finds_nothing,
+        a_write_follows_the_newest_version_whoever_wrote_it,
         a_rollback_creates_a_new_generation,
         a_clock_that_jumps_forward_destroys_nothing,
         a_clock_that_jumps_forward_forgets_no_answer,

@@ -33,6 +33,14 @@ struct PendingValue<'a> {
     metadata: MetadataChange,
 }
 
+/// What new values come after.
+struct Base {
+    /// The newest version of each secret that was written before.
+    latest: BTreeMap<SecretName, Version>,
+    /// Whether they are the first ones of their scope.
+    created: bool,
+}
+
 /// A new value of an existing secret.
 #[derive(Debug)]
 pub(crate) struct Rotation {
@@ -131,24 +139,10 @@ impl Secrets {
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
         let locked = self.write_locks.lock(scope, values.iter().map(|it| it.name)).await;
-        let locks = locked.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
-        let names: Vec<&SecretName> = values.iter().map(|it| it.name).collect();
-        let versions_by_name = self.repository.version_numbers(scope, &names).await?;
-        for PendingValue { name, condition, .. } in values {
-            let active = versions_by_name.get(*name).and_then(|numbers| numbers.active);
-            if !condition.holds(active) {
-                let secret = format!("{scope}/{name}");
-                return Err(match condition {
-                    Condition::Present => ChangeError::NotFound(secret),
-                    _ => ChangeError::Precondition { secret, active },
-                }
-                .into());
-            }
-        }
-        let created = versions_by_name.is_empty() && !self.repository.has_secrets(scope).await?;
-        let next = |name: &SecretName| {
-            Version(versions_by_name.get(name).map_or(0, |numbers| numbers.latest.0) + 1)
-        };
+        let mut locks = locked.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
+        let last_written = locks.iter().map(|it| **it).collect();
+        let Base { latest, created } = self.base(scope, values, last_written).await?;
+        let next = |name: &SecretName| Version(latest.get(name).map_or(0, |it| it.0) + 1);
         let puts: Vec<Put<'_>> = values
             .iter()
             .map(|it| Put { name: it.name, version: next(it.name), value: it.value })
@@ -187,6 +181,10 @@ impl Secrets {
             versions.iter().map(event).collect(),
             written_response(scope, &numbers, created),
         );
+        // From here on, until it is known how this ends, the next one asks the ledger.
+        for last_written in &mut locks {
+            **last_written = None;
+        }
         let moved = match self.repository.write(&change, &versions, statements).await {
             Ok(moved) => moved,
             Err(error) => {
@@ -197,9 +195,45 @@ impl Secrets {
                 return Err(error.into());
             }
         };
+        for (last_written, NewVersion { stored, .. }) in locks.iter_mut().zip(&versions) {
+            **last_written = Some(stored.version);
+        }
         drop(locks);
         let bundles = self.push(scope, moved);
         Ok(Written { scope: scope.clone(), versions: numbers, bundles, created })
+    }
+
+    /// What the values come after. `last_written` says what this process wrote last under each
+    /// name: a write without a precondition needs to know no more, and asks the ledger for nothing.
+    /// If a newer version is there by now, the ledger rejects the write, and it is tried again.
+    async fn base(
+        &self,
+        scope: &Scope,
+        values: &[PendingValue<'_>],
+        last_written: Option<Vec<Version>>,
+    ) -> Result<Base, SecretsError> {
+        if let Some(last_written) = last_written
+            && values.iter().all(|it| it.condition == Condition::None)
+        {
+            let names = values.iter().map(|it| it.name.clone());
+            return Ok(Base { latest: names.zip(last_written).collect(), created: false });
+        }
+        let names: Vec<&SecretName> = values.iter().map(|it| it.name).collect();
+        let versions_by_name = self.repository.version_numbers(scope, &names).await?;
+        for PendingValue { name, condition, .. } in values {
+            let active = versions_by_name.get(*name).and_then(|numbers| numbers.active);
+            if !condition.holds(active) {
+                let secret = format!("{scope}/{name}");
+                return Err(match condition {
+                    Condition::Present => ChangeError::NotFound(secret),
+                    _ => ChangeError::Precondition { secret, active },
+                }
+                .into());
+            }
+        }
+        let created = versions_by_name.is_empty() && !self.repository.has_secrets(scope).await?;
+        let latest = versions_by_name.into_iter().map(|(name, it)| (name, it.latest)).collect();
+        Ok(Base { latest, created })
     }
 
     /// Removes values that the ledger rejected from the store. If that fails, they stay sealed and

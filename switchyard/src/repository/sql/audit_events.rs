@@ -2,7 +2,7 @@
 
 use audit::{Event, Hash, Pod};
 use jiff::Timestamp;
-use lockbox::database::{Row, query, query_built};
+use lockbox::database::{QueueFull, Row, query, query_built};
 
 use super::super::{AuditEntry, AuditQuery, RepositoryError};
 use super::rows::{bytes, count, database, optional_text, signed, text, time};
@@ -15,16 +15,26 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn append(&self, records: Vec<AuditEntry>) -> Result<(), RepositoryError> {
-        self.transaction(async move |tx| {
-            for AuditEntry { at, event, report } in &records {
-                insert(tx, *at, event).await?;
-                if let Some(report) = report {
-                    super::pod_reports::put(tx, *at, report).await?;
-                }
-            }
-            Ok(())
-        })
-        .await
+        self.transaction(async move |tx| append(tx, &records).await).await
+    }
+
+    /// Appends, when its turn in the database's queue comes, the events that `take` gives then.
+    /// `answer` gets what `take` gave beside them once they are durable, on the database's thread,
+    /// or why they are not.
+    ///
+    /// # Errors
+    /// There is no room in the queue now, and neither is asked.
+    pub fn append_taken<W: Send + 'static>(
+        &self,
+        take: impl FnOnce() -> (Vec<AuditEntry>, W) + Send + 'static,
+        answer: impl FnOnce(Result<W, RepositoryError>) + Send + 'static,
+    ) -> Result<(), QueueFull> {
+        let work = async move |tx: &mut LedgerTransaction<'_>| {
+            let (records, waiting) = take();
+            append(tx, &records).await?;
+            Ok(waiting)
+        };
+        self.try_submit(work, answer)
     }
 
     /// Events in order of sequence, or the other way round.
@@ -88,6 +98,19 @@ fn statement(query: &AuditQuery, scopes: usize) -> String {
     let order = if query.newest_first { "DESC" } else { "ASC" };
     sql.push_str(&format!(" ORDER BY sequence {order} LIMIT $11"));
     sql
+}
+
+async fn append(
+    tx: &mut LedgerTransaction<'_>,
+    records: &[AuditEntry],
+) -> Result<(), RepositoryError> {
+    for AuditEntry { at, event, report } in records {
+        insert(tx, *at, event).await?;
+        if let Some(report) = report {
+            super::pod_reports::put(tx, *at, report).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Appends one event with the next sequence number. The transaction holds the lock on the head, so

@@ -75,7 +75,7 @@ impl Repository {
                 VersionState::Active => return Ok(Touched::nothing()),
                 VersionState::Archived | VersionState::Pending => {}
             }
-            archive(tx, secret.id).await?;
+            archive(tx, (secret.id, secret.current)).await?;
             activate(tx, change, &secret, &version).await?;
             Ok(Touched::switched(name))
         };
@@ -106,7 +106,7 @@ impl Repository {
                 .execute(tx.connection())
                 .await
                 .map_err(database("delete secret"))?;
-            archive(tx, secret.id).await?;
+            archive(tx, (secret.id, secret.current)).await?;
             deleted_versions::mark(tx, &secret, change.at).await?;
             Ok(Touched::switched(name))
         };
@@ -216,7 +216,7 @@ async fn put(
             create(tx, change, name).await?
         }
         Some(current) => {
-            archive(tx, current.id).await?;
+            archive(tx, (current.id, current.current)).await?;
             let mac = current.becomes(tx, (stored.version, stored.version), false)?;
             // A secret written after a delete is a new one, without notes and tags; its version
             // numbers continue.
@@ -315,15 +315,21 @@ async fn create(
     integer(&row, "id")
 }
 
-async fn archive(tx: &mut LedgerTransaction<'_>, secret: i64) -> Result<(), RepositoryError> {
+/// Archives the current version of a secret, which is its only active one, if that is active.
+/// Named by its number, it is found at once, however many versions there are.
+async fn archive(
+    tx: &mut LedgerTransaction<'_>,
+    (secret, current): (i64, Version),
+) -> Result<(), RepositoryError> {
     query(
         "UPDATE secret_versions SET rotation_status = $1, \
             archived_lived = (SELECT milliseconds FROM lived_time WHERE id = 1)
-         WHERE secret_id = $2 AND rotation_status = $3",
+         WHERE secret_id = $2 AND version = $4 AND rotation_status = $3",
     )
     .bind(VersionState::Archived.as_str())
     .bind(secret)
     .bind(VersionState::Active.as_str())
+    .bind(signed(current.0))
     .execute(tx.connection())
     .await
     .map_err(database("archive version"))?;

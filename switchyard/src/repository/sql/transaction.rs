@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use audit::Hash;
-use lockbox::database::{Connection, DatabaseError, query};
+use lockbox::database::{Connection, DatabaseError, QueueFull, query};
 
 use super::super::RepositoryError;
 use super::super::authenticity::{Authenticity, Forgery};
@@ -46,13 +46,46 @@ impl Repository {
         let authenticity = self.authenticity.clone();
         self.database
             .transaction(async move |connection: &mut Connection| {
-                let mut tx = LedgerTransaction::begin(connection, authenticity).await?;
-                let done = work(&mut tx).await?;
-                tx.finish().await?;
-                Ok(done)
+                run(connection, authenticity, work).await
             })
             .await
     }
+
+    /// As [`Self::transaction`], for a change that nobody waits for here: `answer` learns how it
+    /// ended, on the database's thread.
+    ///
+    /// # Errors
+    /// There is no room in the queue now, and `answer` is not asked.
+    pub(super) fn try_submit<T, E, F>(
+        &self,
+        work: F,
+        answer: impl FnOnce(Result<T, E>) + Send + 'static,
+    ) -> Result<(), QueueFull>
+    where
+        F: AsyncFnOnce(&mut LedgerTransaction<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<RepositoryError> + From<DatabaseError> + Send + 'static,
+    {
+        let authenticity = self.authenticity.clone();
+        let work =
+            async move |connection: &mut Connection| run(connection, authenticity, work).await;
+        self.database.try_submit(work, answer)
+    }
+}
+
+async fn run<T, E, F>(
+    connection: &mut Connection,
+    authenticity: Arc<Authenticity>,
+    work: F,
+) -> Result<T, E>
+where
+    F: AsyncFnOnce(&mut LedgerTransaction<'_>) -> Result<T, E>,
+    E: From<RepositoryError>,
+{
+    let mut tx = LedgerTransaction::begin(connection, authenticity).await?;
+    let done = work(&mut tx).await?;
+    tx.finish().await?;
+    Ok(done)
 }
 
 impl<'c> LedgerTransaction<'c> {
