@@ -19,6 +19,16 @@ enum Fault {
     KillServer,
 }
 
+/// Terminates connections for half a second: nearly always those that are in the middle of a
+/// transaction, whose call fails, and sometimes idle ones, which the next call replaces unnoticed.
+/// The loop is in the server, since starting a client takes longer than many calls.
+const TERMINATE: &str = "DO $$ BEGIN FOR i IN 1..50 LOOP \
+    PERFORM pg_stat_clear_snapshot(); \
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = 'enclii' AND (state <> 'idle' OR random() < 0.1); \
+    PERFORM pg_sleep(0.02 * random()); \
+    END LOOP; END $$";
+
 struct FaultInjector {
     stop: Arc<AtomicBool>,
     work: JoinHandle<Postgres>,
@@ -32,9 +42,7 @@ impl FaultInjector {
             while !until.load(Ordering::SeqCst) {
                 match fault {
                     Fault::TerminateConnections => {
-                        let others = "SELECT pg_terminate_backend(pid) \
-                            FROM pg_stat_activity WHERE datname = 'enclii'";
-                        postgres.sql("postgres", others).unwrap();
+                        postgres.sql("postgres", TERMINATE).unwrap();
                     }
                     Fault::KillServer => {
                         // A debug build needs most of 100 ms to prove its password (SCRAM) and
@@ -61,7 +69,7 @@ impl FaultInjector {
 async fn it_passes_the_conformance_suite() {
     let fixture = Fixture::new().await;
     let store = fixture.open("key", &[]).await.unwrap();
-    assert_eq!(conformance::run(&store, &"suite".parse().unwrap()).await.unwrap(), 14);
+    conformance::run(&store, &"suite".parse().unwrap()).await.unwrap();
     let report = conformance::fault_injection::run(&store, "suite", 1, 100, || ()).await.unwrap();
     assert_eq!(report.failed, 0);
 }
