@@ -16,8 +16,12 @@ pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time to send one message to the server.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time for the application to answer one POST.
-pub const POST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time for the application to accept a connection. On loopback that takes microseconds, unless
+/// its queue of connections is full.
+pub const POST_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The time for the application to answer a POST, which may be the time that its reload takes.
+pub const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the previous generation stays on the volume: a reader that resolved the link just
 /// before the swap can still open its file.

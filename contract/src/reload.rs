@@ -196,7 +196,7 @@ pub struct ReloadUrl {
 }
 
 impl ReloadUrl {
-    /// `127.0.0.1` or `::1`.
+    /// `127.0.0.1`, `::1`, or `localhost`, which is both.
     #[must_use]
     pub fn host(&self) -> &'static str {
         self.host
@@ -227,8 +227,9 @@ impl FromStr for ReloadUrl {
         };
         let (host, port) = authority.rsplit_once(':').ok_or_else(refuse)?;
         let host = match host {
-            "127.0.0.1" | "localhost" => "127.0.0.1",
+            "127.0.0.1" => "127.0.0.1",
             "[::1]" => "::1",
+            "localhost" => "localhost",
             _ => return Err(refuse()),
         };
         let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
@@ -300,7 +301,7 @@ mod tests {
             ("signal=SIGHUP", "signal=SIGHUP"),
             ("signal=USR1", "signal=SIGUSR1"),
             ("http=http://127.0.0.1:8080/-/reload", "http=http://127.0.0.1:8080/-/reload"),
-            ("http=http://localhost:1/x?a=b", "http=http://127.0.0.1:1/x?a=b"),
+            ("http=http://localhost:1/x?a=b", "http=http://localhost:1/x?a=b"),
             ("http=http://[::1]:65535", "http=http://[::1]:65535/"),
         ] {
             let reload: ReloadRequest = text.parse().unwrap();

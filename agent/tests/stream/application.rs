@@ -58,6 +58,7 @@ async fn each_change_is_one_reload_except_the_first() {
         session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
         let head = endpoint.answer("204 No Content").await;
         assert!(head.starts_with("POST /-/reload?x=1 HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\ncontent-length: 0\r\n"), "{head}");
         assert_eq!(pod.file("A").unwrap(), generation.to_string().as_bytes());
         assert_eq!(applied(&session.receive().await), (generation, ReloadOutcome::Accepted));
     }
@@ -74,8 +75,46 @@ async fn a_reload_is_retried_until_the_application_is_ready() {
     session.send(&snapshot(1, &[("A", b"1")])).await;
     session.receive().await;
     session.send(&snapshot(2, &[("A", b"2")])).await;
-    endpoint.answer("503 Service Unavailable").await;
+    // More often than an answer that is a fault is tried again.
+    for _ in 0..4 {
+        endpoint.answer("503 Service Unavailable").await;
+        endpoint.answer("429 Too Many Requests").await;
+    }
     endpoint.answer("200 OK").await;
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
+}
+
+#[tokio::test]
+async fn a_slow_reload_is_one_request() {
+    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
+    let (mut session, _) = server.session().await;
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    // Longer than the five seconds after which the request was once repeated.
+    let (mut tcp, _) = with_timeout(endpoint.0.accept()).await.unwrap();
+    assert!(timeout(Duration::from_secs(6), endpoint.0.accept()).await.is_err());
+    tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
+    endpoint.expect_no_request().await;
+}
+
+#[tokio::test]
+async fn localhost_is_reached_where_the_application_listens_on_ipv6_alone() {
+    let ca = TestCa::new();
+    let (pod, listener) = (Pod::new(), TcpListener::bind("[::1]:0").await.unwrap());
+    let reload = format!("http=http://localhost:{}/", listener.local_addr().unwrap().port());
+    let endpoint = ReloadEndpoint(listener);
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, &reload);
+    let (mut session, _) = server.session().await;
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    let head = endpoint.answer("200 OK").await;
+    assert!(head.contains("\r\nhost: localhost:"), "{head}");
     assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
 }
 
