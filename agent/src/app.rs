@@ -100,7 +100,8 @@ impl Application {
     /// Tells the application that its files have changed.
     ///
     /// # Errors
-    /// When it cannot be told within [`crate::schedule::RELOAD_TIMEOUT`].
+    /// When it cannot be told within [`crate::schedule::RELOAD_TIMEOUT`], or does not answer the
+    /// last request within [`crate::schedule::POST_TIMEOUT`].
     pub async fn reload(&self) -> Result<ReloadOutcome, ReloadError> {
         match &self.method {
             ReloadMethod::None | ReloadMethod::Restart => Ok(ReloadOutcome::NotNeeded),

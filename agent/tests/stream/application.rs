@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::pod::{Pod, applied};
-use crate::server::{Server, TestCa, snapshot, with_timeout};
+use crate::pod::{Agent, Pod, applied};
+use crate::server::{Server, Session, TestCa, snapshot, with_timeout};
 
 /// An application that reloads on a POST.
 struct ReloadEndpoint(TcpListener);
@@ -46,6 +46,33 @@ impl ReloadEndpoint {
     }
 }
 
+/// An application that has read its first generation, and its agent.
+struct RunningApplication {
+    pod: Pod,
+    endpoint: ReloadEndpoint,
+    server: Server,
+    session: Session,
+    agent: Agent,
+}
+
+impl RunningApplication {
+    async fn start() -> Self {
+        let endpoint = ReloadEndpoint::new().await;
+        let reload = endpoint.reload();
+        Self::start_with(endpoint, &reload).await
+    }
+
+    async fn start_with(endpoint: ReloadEndpoint, reload: &str) -> Self {
+        let (ca, pod) = (TestCa::new(), Pod::new());
+        let server = Server::start(&ca).await;
+        let agent = pod.start(server.address(), &ca.pem, reload);
+        let (mut session, _) = server.session().await;
+        session.send(&snapshot(1, &[("A", b"1")])).await;
+        session.receive().await;
+        Self { pod, endpoint, server, session, agent }
+    }
+}
+
 #[tokio::test]
 async fn each_change_is_one_reload_except_the_first() {
     let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
@@ -68,98 +95,73 @@ async fn each_change_is_one_reload_except_the_first() {
 
 #[tokio::test]
 async fn a_reload_is_retried_until_the_application_is_ready() {
-    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
-    let server = Server::start(&ca).await;
-    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
-    let (mut session, _) = server.session().await;
-    session.send(&snapshot(1, &[("A", b"1")])).await;
-    session.receive().await;
-    session.send(&snapshot(2, &[("A", b"2")])).await;
+    let mut it = RunningApplication::start().await;
+    it.session.send(&snapshot(2, &[("A", b"2")])).await;
     // More often than an answer that is a fault is tried again.
     for _ in 0..4 {
-        endpoint.answer("503 Service Unavailable").await;
-        endpoint.answer("429 Too Many Requests").await;
+        it.endpoint.answer("503 Service Unavailable").await;
+        it.endpoint.answer("429 Too Many Requests").await;
     }
-    endpoint.answer("200 OK").await;
-    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
+    it.endpoint.answer("200 OK").await;
+    assert_eq!(applied(&it.session.receive().await), (2, ReloadOutcome::Accepted));
 }
 
 #[tokio::test]
 async fn a_slow_reload_is_one_request() {
-    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
-    let server = Server::start(&ca).await;
-    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
-    let (mut session, _) = server.session().await;
-    session.send(&snapshot(1, &[("A", b"1")])).await;
-    session.receive().await;
-    session.send(&snapshot(2, &[("A", b"2")])).await;
+    let mut it = RunningApplication::start().await;
+    it.session.send(&snapshot(2, &[("A", b"2")])).await;
     // Longer than the five seconds after which the request was once repeated.
-    let (mut tcp, _) = with_timeout(endpoint.0.accept()).await.unwrap();
-    assert!(timeout(Duration::from_secs(6), endpoint.0.accept()).await.is_err());
+    let (mut tcp, _) = with_timeout(it.endpoint.0.accept()).await.unwrap();
+    assert!(timeout(Duration::from_secs(6), it.endpoint.0.accept()).await.is_err());
     tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
-    endpoint.expect_no_request().await;
+    assert_eq!(applied(&it.session.receive().await), (2, ReloadOutcome::Accepted));
+    it.endpoint.expect_no_request().await;
 }
 
 #[tokio::test]
 async fn localhost_is_reached_where_the_application_listens_on_ipv6_alone() {
-    let ca = TestCa::new();
-    let (pod, listener) = (Pod::new(), TcpListener::bind("[::1]:0").await.unwrap());
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let reload = format!("http=http://localhost:{}/", listener.local_addr().unwrap().port());
-    let endpoint = ReloadEndpoint(listener);
-    let server = Server::start(&ca).await;
-    let _agent = pod.start(server.address(), &ca.pem, &reload);
-    let (mut session, _) = server.session().await;
-    session.send(&snapshot(1, &[("A", b"1")])).await;
-    session.receive().await;
-    session.send(&snapshot(2, &[("A", b"2")])).await;
-    let head = endpoint.answer("200 OK").await;
+    let mut it = RunningApplication::start_with(ReloadEndpoint(listener), &reload).await;
+    it.session.send(&snapshot(2, &[("A", b"2")])).await;
+    let head = it.endpoint.answer("200 OK").await;
     assert!(head.contains("\r\nhost: localhost:"), "{head}");
-    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
+    assert_eq!(applied(&it.session.receive().await), (2, ReloadOutcome::Accepted));
 }
 
 #[tokio::test]
 async fn a_failed_reload_is_reported_with_the_applications_answer() {
-    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
-    let server = Server::start(&ca).await;
-    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
-    let (mut session, _) = server.session().await;
-    session.send(&snapshot(1, &[("A", b"1")])).await;
-    session.receive().await;
-    session.send(&snapshot(2, &[("A", b"2")])).await;
+    let mut it = RunningApplication::start().await;
+    it.session.send(&snapshot(2, &[("A", b"2")])).await;
     for _ in 0..5 {
-        endpoint.answer("404 Not Found").await;
+        it.endpoint.answer("404 Not Found").await;
     }
-    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Failed));
-    let AgentMessage::Failed { wanted, step: FailedStep::Reload, detail } = session.receive().await
+    assert_eq!(applied(&it.session.receive().await), (2, ReloadOutcome::Failed));
+    let AgentMessage::Failed { wanted, step: FailedStep::Reload, detail } =
+        it.session.receive().await
     else {
         panic!()
     };
     assert_eq!(wanted[0].generation.0, 2);
     assert!(detail.contains("the application answered 404 Not Found"), "{detail}");
-    endpoint.expect_no_request().await;
+    it.endpoint.expect_no_request().await;
 }
 
 #[tokio::test]
 async fn generations_in_quick_succession_share_a_reload() {
-    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
-    let server = Server::start(&ca).await;
-    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
-    let (mut session, _) = server.session().await;
-    session.send(&snapshot(1, &[("A", b"1")])).await;
-    session.receive().await;
-    session.send(&snapshot(2, &[("A", b"2")])).await;
-    endpoint.answer("200 OK").await;
-    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
+    let mut it = RunningApplication::start().await;
+    it.session.send(&snapshot(2, &[("A", b"2")])).await;
+    it.endpoint.answer("200 OK").await;
+    assert_eq!(applied(&it.session.receive().await), (2, ReloadOutcome::Accepted));
     // Right after a reload the next one is delayed, and these three generations share it. On a slow
     // machine each may get its own reload, but never more than one.
     for generation in 3..=5 {
-        session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
+        it.session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
     }
     let mut reloads = 0;
     let last = async {
         loop {
-            let report = applied(&session.receive().await);
+            let report = applied(&it.session.receive().await);
             if report.0 == 5 {
                 return report;
             }
@@ -167,7 +169,7 @@ async fn generations_in_quick_succession_share_a_reload() {
     };
     let reload = async {
         loop {
-            endpoint.answer("200 OK").await;
+            it.endpoint.answer("200 OK").await;
             reloads += 1;
         }
     };
@@ -177,8 +179,8 @@ async fn generations_in_quick_succession_share_a_reload() {
     };
     assert_eq!(last, (5, ReloadOutcome::Accepted));
     assert!((1..=3).contains(&reloads), "{reloads}");
-    assert_eq!(pod.file("A").as_deref(), Some(&b"5"[..]));
-    endpoint.expect_no_request().await;
+    assert_eq!(it.pod.file("A").as_deref(), Some(&b"5"[..]));
+    it.endpoint.expect_no_request().await;
 }
 
 #[tokio::test]
@@ -215,12 +217,8 @@ async fn an_interrupted_reload_is_repeated_at_the_next_start() {
 
 #[tokio::test]
 async fn an_undelivered_report_is_sent_on_the_next_connection() {
-    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
-    let server = Server::start(&ca).await;
-    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
-    let (mut session, _) = server.session().await;
-    session.send(&snapshot(1, &[("A", b"1")])).await;
-    session.receive().await;
+    let RunningApplication { pod, endpoint, server, mut session, agent: _agent } =
+        RunningApplication::start().await;
     session.send(&snapshot(2, &[("A", b"2")])).await;
     endpoint.answer("503 Service Unavailable").await;
     drop(session);
