@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use contract::Reload;
 use contract::layout::POD_UID_VARIABLE;
-use contract::reload::ReloadUrl;
+use contract::LoopbackUrl;
 use contract::stream::ReloadOutcome;
 
 pub use post::PostError;
@@ -36,7 +36,7 @@ enum ReloadMethod {
     /// The application watches its files, or reads them each time.
     None,
     Signal(SignalTarget),
-    Post(ReloadUrl),
+    Post(LoopbackUrl),
     /// Kubelet restarts it with all containers when the agent exits.
     Restart,
 }

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::annotations::FileMode;
 use crate::bundle::BundleRef;
+use crate::check::Check;
 use crate::file_path::{self, FilePath};
 use crate::name::SecretName;
+use crate::readiness::Readiness;
 use crate::reload::Reload;
 use crate::rendered::RenderedFile;
 use crate::secret_volume::SecretVolume;
@@ -20,7 +22,7 @@ use crate::secret_volume::SecretVolume;
 pub const VERSION: u32 = 1;
 
 /// What one agent does. It comes from the operator's configuration of the webhook, except
-/// `bundles`, `reload` and `files.mode`, which the pod's annotations ask for.
+/// `bundles`, `reload`, `verify` and `files.mode`, which the pod's annotations ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentConfig {
     /// Always [`VERSION`].
@@ -39,6 +41,16 @@ pub struct AgentConfig {
     /// `reload_container`, which a signal needs.
     #[serde(flatten)]
     pub reload: Reload,
+    /// How many seconds the application has to answer a reload; `None` is the agent's choice. An
+    /// agent that does not know the field takes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_timeout_seconds: Option<u32>,
+    /// What must be true after a reload. An agent that does not know the field checks nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<Check>,
+    /// The application's readiness probe, for a pod that names no check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
 }
 
 /// Where secrets come from.
@@ -180,6 +192,9 @@ mod tests {
             files: Files::new("/run/secrets".into(), FileMode::OWNER),
             program_directory: None,
             reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
+            reload_timeout_seconds: None,
+            verify: Vec::new(),
+            readiness: None,
         }
     }
 
@@ -242,6 +257,24 @@ mod tests {
         assert!(json.contains(r#""paths":{"tls.crt":"nginx/server.crt"}"#), "{json}");
         assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
         assert!(AgentConfig::from_json(&json.replace("nginx/", "../")).is_err());
+    }
+
+    #[test]
+    fn checks_are_listed_as_in_the_annotation() {
+        let mut config = sample();
+        config.verify = ["tls=8443,sni=a", "postgres=DB"].map(|it| it.parse().unwrap()).to_vec();
+        config.reload_timeout_seconds = Some(60);
+        let path = "/ready".to_owned();
+        config.readiness = Some(Readiness::Http { port: 80, path, tls: false });
+        let json = config.to_json().unwrap();
+        let expected = concat!(
+            r#""reload_container":"app","reload_timeout_seconds":60,"#,
+            r#""verify":["tls=8443,sni=a","postgres=DB"],"#,
+            r#""readiness":{"type":"http","port":80,"path":"/ready"}}"#,
+        );
+        assert!(json.ends_with(expected), "{json}");
+        assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
+        assert!(AgentConfig::from_json(&json.replace("postgres=", "exec=")).is_err());
     }
 
     #[test]

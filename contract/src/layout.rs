@@ -66,6 +66,14 @@ pub const DATA_LINK: &str = "..data";
 /// secret: a link into [`DATA_LINK`], which such a path may not name. No secret has this name.
 pub const ENV_DIRECTORY: &str = ".env";
 
+/// The directory of [`SECRETS_VOLUME`] of which the container that gets a signal mounts its own
+/// subdirectory, by its name, so that the mounts of a process tell which container it is in. A
+/// process can overwrite its environment, as a title does, but not that. No secret has this name.
+pub const CONTAINER_MARKS: &str = ".container";
+
+/// Where such a container has that mount. It is read-only and empty.
+pub const CONTAINER_MARK_DIRECTORY: &str = "/run/enclii/container";
+
 /// The longest value that is delivered as a variable, in bytes. Kubelet reads lines of less than
 /// 64 KiB, and the kernel takes 128 KiB for a variable.
 pub const MAX_ENV_VALUE_BYTES: usize = 60_000;

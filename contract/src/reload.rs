@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::loopback_url::{LoopbackUrl, LoopbackUrlError};
+
 /// How the agent notifies the application.
 ///
 /// In the agent's configuration these are the fields `reload` and `reload_container`.
@@ -22,7 +24,7 @@ pub enum Reload {
         container: String,
     },
     /// A POST to the application on the pod's loopback; a 2xx status means it was accepted.
-    Http(ReloadUrl),
+    Http(LoopbackUrl),
     /// All containers of the pod start again, for an application that reads its values only once
     /// (Kubernetes 1.36).
     Restart,
@@ -38,7 +40,7 @@ pub enum ReloadRequest {
     /// A signal.
     Signal(Signal),
     /// A POST.
-    Http(ReloadUrl),
+    Http(LoopbackUrl),
     /// A restart of all containers.
     Restart,
 }
@@ -117,11 +119,8 @@ pub enum ReloadError {
     )]
     NotCatchable(String),
     /// Not a URL of the pod's loopback.
-    #[error(
-        "parse reload address {0:?}: must be http://127.0.0.1:PORT/PATH, http://[::1]:PORT/PATH \
-         or http://localhost:PORT/PATH"
-    )]
-    Address(String),
+    #[error("parse reload: {0}")]
+    Address(#[from] LoopbackUrlError),
 }
 
 /// A signal that a process can catch, by its name on Linux.
@@ -187,69 +186,6 @@ impl FromStr for Signal {
     }
 }
 
-/// An address on the pod's own loopback.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReloadUrl {
-    host: &'static str,
-    port: u16,
-    path: String,
-}
-
-impl ReloadUrl {
-    /// `127.0.0.1`, `::1`, or `localhost`, which is both.
-    #[must_use]
-    pub fn host(&self) -> &'static str {
-        self.host
-    }
-
-    /// The port, never 0.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The path with its query, from the leading slash on.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-}
-
-impl FromStr for ReloadUrl {
-    type Err = ReloadError;
-
-    fn from_str(text: &str) -> Result<Self, ReloadError> {
-        let refuse = || ReloadError::Address(text.chars().take(200).collect());
-        let rest = text.strip_prefix("http://").ok_or_else(refuse)?;
-        let (authority, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, "/"),
-        };
-        let (host, port) = authority.rsplit_once(':').ok_or_else(refuse)?;
-        let host = match host {
-            "127.0.0.1" => "127.0.0.1",
-            "[::1]" => "::1",
-            "localhost" => "localhost",
-            _ => return Err(refuse()),
-        };
-        let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-        let port =
-            port.parse::<u16>().ok().filter(|port| digits && *port != 0).ok_or_else(refuse)?;
-        // Only what a request line may carry unescaped: no space, control character or fragment.
-        if path.len() > 1024 || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-            return Err(refuse());
-        }
-        Ok(Self { host, port, path: path.to_owned() })
-    }
-}
-
-impl fmt::Display for ReloadUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = if self.host == "::1" { "[::1]" } else { self.host };
-        write!(f, "http://{host}:{}{}", self.port, self.path)
-    }
-}
-
 impl FromStr for ReloadRequest {
     type Err = ReloadError;
 
@@ -258,7 +194,7 @@ impl FromStr for ReloadRequest {
             None if text == "none" => Ok(Self::None),
             None if text == "restart" => Ok(Self::Restart),
             Some(("signal", name)) => name.parse().map(Self::Signal),
-            Some(("http", address)) => address.parse().map(Self::Http),
+            Some(("http", address)) => Ok(Self::Http(address.parse()?)),
             _ => Err(ReloadError::Form(text.chars().take(200).collect())),
         }
     }

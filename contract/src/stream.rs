@@ -20,8 +20,8 @@ pub mod frame;
 mod message;
 
 pub use message::{
-    AgentMessage, BundleGeneration, FailedStep, HeldBundle, HeldSecret, MessageError,
-    ReloadOutcome, ServerMessage, Snapshot,
+    AgentMessage, BundleGeneration, CheckOutcome, CheckResult, CheckStage, FailedStep, HeldBundle,
+    HeldSecret, MessageError, ReloadOutcome, ServerMessage, Snapshot,
 };
 
 /// The path of the request that opens a stream.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 
 use bytes::Bytes;
-use contract::reload::ReloadUrl;
+use contract::LoopbackUrl;
 use contract::stream::ReloadOutcome;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Empty;
@@ -29,7 +29,7 @@ pub enum PostError {
     #[error("connect {url}")]
     Connect {
         /// The URL.
-        url: ReloadUrl,
+        url: LoopbackUrl,
         /// Why.
         source: std::io::Error,
     },
@@ -37,13 +37,13 @@ pub enum PostError {
     #[error("connect {url}: no connection within {POST_CONNECT_TIMEOUT:?}")]
     ConnectTimeout {
         /// The URL.
-        url: ReloadUrl,
+        url: LoopbackUrl,
     },
     /// The connection broke, or the answer is not HTTP.
     #[error("post {url}")]
     Exchange {
         /// The URL.
-        url: ReloadUrl,
+        url: LoopbackUrl,
         /// Why.
         source: hyper::Error,
     },
@@ -51,7 +51,7 @@ pub enum PostError {
     #[error("build request for {url}")]
     Request {
         /// The URL.
-        url: ReloadUrl,
+        url: LoopbackUrl,
         /// Why.
         source: http::Error,
     },
@@ -59,7 +59,7 @@ pub enum PostError {
     #[error("post {url}: the application answered {status}, expected 2xx")]
     Status {
         /// The URL.
-        url: ReloadUrl,
+        url: LoopbackUrl,
         /// Its status.
         status: StatusCode,
     },
@@ -67,7 +67,7 @@ pub enum PostError {
     #[error("post {url}: no response within {POST_TIMEOUT:?}")]
     Timeout {
         /// The URL.
-        url: ReloadUrl,
+        url: LoopbackUrl,
     },
 }
 
@@ -105,7 +105,7 @@ fn says_not_ready(status: StatusCode) -> bool {
 }
 
 /// Posts until the application accepts it or the retries are used up.
-pub(super) async fn send(url: &ReloadUrl) -> Result<ReloadOutcome, PostError> {
+pub(super) async fn send(url: &LoopbackUrl) -> Result<ReloadOutcome, PostError> {
     let started = Instant::now();
     let mut attempt = 0;
     let mut error_answers = 0;
@@ -125,7 +125,7 @@ pub(super) async fn send(url: &ReloadUrl) -> Result<ReloadOutcome, PostError> {
     }
 }
 
-async fn send_once(url: &ReloadUrl) -> Result<(), PostError> {
+async fn send_once(url: &LoopbackUrl) -> Result<(), PostError> {
     let host = url.host();
     let authority = if host.contains(':') {
         format!("[{host}]:{}", url.port())
@@ -156,7 +156,7 @@ async fn send_once(url: &ReloadUrl) -> Result<(), PostError> {
 
 /// Where a URL's host is, in the order of the attempts. `localhost` is both loopback addresses (RFC
 /// 6761), whatever the image's `/etc/hosts` says.
-fn addresses(url: &ReloadUrl) -> Vec<SocketAddr> {
+fn addresses(url: &LoopbackUrl) -> Vec<SocketAddr> {
     let hosts = match url.host().parse::<IpAddr>() {
         Ok(host) => vec![host],
         Err(_) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_a_status_says_about_the_next_attempt() {
-        let url: ReloadUrl = "http://127.0.0.1:80/".parse().unwrap();
+        let url: LoopbackUrl = "http://127.0.0.1:80/".parse().unwrap();
         for (status, expected) in [
             (503, Retry::Later),
             (429, Retry::Later),

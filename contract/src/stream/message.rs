@@ -77,6 +77,9 @@ pub enum AgentMessage {
         /// What the files hold, from before this stream; empty at first.
         #[serde(default)]
         holds: Vec<BundleGeneration>,
+        /// The generations that failed a check in this pod. They are not sent to it again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<BundleGeneration>,
     },
     /// The files hold these generations, and this is how the application reacted.
     Applied {
@@ -95,6 +98,15 @@ pub enum AgentMessage {
         step: FailedStep,
         /// What went wrong; never a value.
         detail: String,
+    },
+    /// The checks of these generations have ended.
+    Checked {
+        /// The generations.
+        wanted: Vec<BundleGeneration>,
+        /// When they were checked.
+        stage: CheckStage,
+        /// Each check and its outcome.
+        checks: Vec<CheckResult>,
     },
     /// A newer token of the same pod, in the frame's body. Without one the server ends the stream
     /// when the token of the login has expired.
@@ -146,6 +158,56 @@ pub enum FailedStep {
     Write,
     /// The application could not be notified.
     Reload,
+    /// A check failed. The files hold what they held before.
+    Check,
+    /// A step that this build does not know; only ever received.
+    #[serde(other)]
+    Unknown,
+}
+
+/// When a generation is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckStage {
+    /// Before its files are written.
+    Before,
+    /// After the application was told of it.
+    After,
+    /// After it was restored, because a later one failed.
+    Restored,
+    /// One that this build does not know; only ever received.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One check and its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The check, as the pod's annotation has it.
+    pub check: String,
+    /// Its outcome.
+    pub outcome: CheckOutcome,
+    /// Whether the application uses the new value, where the target can tell. A login that works
+    /// proves the credential and not that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<bool>,
+    /// What was seen; never a value.
+    pub detail: String,
+}
+
+/// The outcome of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckOutcome {
+    /// It is true.
+    Passed,
+    /// It did not become true in time.
+    Failed,
+    /// It could not be looked at, which proves nothing.
+    Skipped,
+    /// One that this build does not know; only ever received.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Why a frame is not a message, or a message cannot be sent.
