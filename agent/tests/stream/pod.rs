@@ -56,6 +56,9 @@ impl Pod {
             files: Files::new(self.volume().to_str().unwrap().to_owned(), FileMode::OWNER),
             program_directory: None,
             reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
+            reload_timeout_seconds: None,
+            verify: Vec::new(),
+            readiness: None,
         }
     }
 
