@@ -17,6 +17,7 @@ use crate::readiness::Readiness;
 use crate::reload::Reload;
 use crate::rendered::RenderedFile;
 use crate::secret_volume::SecretVolume;
+use crate::vault_source::VaultSource;
 
 /// The version that this build writes, and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -66,6 +67,8 @@ pub enum Source {
         /// The file with the pod's service-account token, read again for each login.
         token_file: String,
     },
+    /// Vault or OpenBao, without switchyard.
+    Vault(VaultSource),
 }
 
 /// The files to write.
@@ -213,6 +216,28 @@ mod tests {
             )
         );
         assert_eq!(AgentConfig::from_json(&json).unwrap(), sample());
+    }
+
+    #[test]
+    fn the_form_of_vault_as_the_source() {
+        let json = concat!(
+            r#"{"type":"vault","address":"https://vault.vault.svc:8200","ca":"-----BEGIN","#,
+            r#""namespace":"team","auth_mount":"kubernetes","role":"api","token_file":"/t","#,
+            r#""poll_seconds":5,"revoke_on_shutdown":true,"secrets":{"api-prod":{"DB_URL":{"#,
+            r#""type":"kv","mount":"secret","path":"shop/api","field":"url"}}}}"#,
+        );
+        let source: Source = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&source).unwrap(), json);
+        let Source::Vault(vault) = source else { panic!("another source") };
+        assert_eq!((vault.poll_seconds.get(), vault.revoke_on_shutdown), (5, true));
+        let short = concat!(
+            r#"{"type":"vault","address":"http://127.0.0.1:8200","auth_mount":"kubernetes","#,
+            r#""role":"api","token_file":"/t","secrets":{}}"#,
+        );
+        let Source::Vault(vault) = serde_json::from_str(short).unwrap() else { panic!() };
+        assert_eq!((vault.poll_seconds.get(), vault.revoke_on_shutdown), (30, false));
+        assert!(serde_json::from_str::<Source>(&json.replace(":5,", ":0,")).is_err());
+        assert!(serde_json::from_str::<Source>(&json.replace("api-prod", "API")).is_err());
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod stream;
 #[cfg(feature = "template")]
 pub mod template;
 pub mod text;
+pub mod vault_source;
 
 pub use agent_config::AgentConfig;
 pub use agent_resources::AgentResources;
@@ -58,3 +59,4 @@ pub use scope::{Label, Scope};
 pub use secret_bundle::SecretBundle;
 pub use secret_ref::SecretRef;
 pub use secret_volume::SecretVolume;
+pub use vault_source::VaultSource;

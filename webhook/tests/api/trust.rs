@@ -86,7 +86,7 @@ impl RunningWatch {
         let variables = pod["spec"]["initContainers"][0]["env"].as_array().unwrap();
         let found = variables.iter().find(|it| it["name"] == layout::CONFIG_VARIABLE).unwrap();
         let config: AgentConfig = serde_json::from_str(found["value"].as_str().unwrap()).unwrap();
-        let Source::Switchyard { ca, .. } = config.source;
+        let Source::Switchyard { ca, .. } = config.source else { panic!("another source") };
         Some(ca)
     }
 
