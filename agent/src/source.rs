@@ -1,11 +1,18 @@
 //! Where secrets come from. A source runs as its own task, reconnects by itself, and reports which
 //! generations the pod holds from now on.
 
+mod address;
 pub mod switchyard;
+mod tls;
+mod token_file;
+mod wiped_io;
 
 use contract::stream::{AgentMessage, BundleGeneration, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+
+pub use address::AddressError;
+pub use tls::TrustError;
 
 /// The `User-Agent` header of the agent's requests.
 pub const USER_AGENT: &str = concat!("enclii-agent/", env!("CARGO_PKG_VERSION"));

@@ -3,16 +3,10 @@
 //! ```text
 //! login (edge)           connect, TLS handshake, login with the pod's token, upgrade
 //! message_stream (edge)  messages on the open connection
-//! wiped_io (edge)        wipes the TLS library's receive buffer
-//! tls                    trust bundle to TLS configuration
-//! address (pure)         the configuration's URL
 //! ```
 
-mod address;
 mod login;
 mod message_stream;
-mod tls;
-mod wiped_io;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
@@ -20,19 +14,22 @@ use std::sync::Arc;
 
 use contract::BundleRef;
 use contract::stream::{AgentMessage, ServerMessage};
+use rustls::SupportedProtocolVersion;
 use tokio::time::{Instant, sleep};
 
-pub use address::AddressError;
 pub use login::LoginError;
 pub use message_stream::StreamError;
-pub use tls::TrustError;
 
+use super::address::{Address, AddressError};
+use super::tls::{self, TrustError};
 use super::{SourceChannels, SourceEvent};
 use crate::error::error_chain;
 use crate::schedule::{self, Disconnect};
-use address::Address;
 use login::Connection;
 use message_stream::MessageStream;
+
+// Agent and switchyard both support 1.3, so nothing older is offered.
+const TLS_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// A client of switchyard.
 #[derive(Debug)]
@@ -82,7 +79,7 @@ impl Switchyard {
         token_file: PathBuf,
         bundles: Vec<BundleRef>,
     ) -> Result<Self, SwitchyardError> {
-        let (address, tls) = (address.parse()?, tls::client_config(ca)?);
+        let (address, tls) = (Address::https(address)?, tls::client_config(ca, TLS_VERSIONS)?);
         Ok(Self { address, tls, token_file, bundles, fingerprints: RandomState::new() })
     }
 
@@ -91,7 +88,7 @@ impl Switchyard {
     /// # Errors
     /// When they are invalid; the previous ones stay.
     pub fn set_trust_bundle(&mut self, ca: &str) -> Result<(), TrustError> {
-        self.tls = tls::client_config(ca)?;
+        self.tls = tls::client_config(ca, TLS_VERSIONS)?;
         Ok(())
     }
 

@@ -22,10 +22,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::address::Address;
-use super::wiped_io::WipedIo;
 use crate::schedule::{CONNECT_TIMEOUT, Disconnect, HANDSHAKE_TIMEOUT, LOGIN_TIMEOUT};
-use crate::source::USER_AGENT;
+use crate::source::address::Address;
+use crate::source::wiped_io::WipedIo;
+use crate::source::{USER_AGENT, token_file};
 
 /// An open stream's connection.
 pub(super) type Connection = TokioIo<Upgraded>;
@@ -109,16 +109,9 @@ async fn with_timeout<T>(
     timeout(limit, work).await.map_err(|_| LoginError::Timeout { step, timeout: limit })
 }
 
-/// Kubelet replaces the token long before it expires, so it is read again for each login, and while
-/// a stream is open.
+/// Reads the pod's token, for each login and while a stream is open.
 pub(super) fn read_token(path: &Path) -> Result<Redacted, LoginError> {
-    let failed = |source| LoginError::Token { path: path.to_owned(), source };
-    let bytes = Redacted::new(std::fs::read(path).map_err(failed)?);
-    let text = bytes.expose().trim_ascii();
-    if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "not a token")));
-    }
-    Ok(Redacted::from(text))
+    token_file::read(path).map_err(|source| LoginError::Token { path: path.to_owned(), source })
 }
 
 fn login_request(
@@ -236,25 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_one_word_of_visible_ascii() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("token");
-        let write = |bytes: &[u8]| {
-            io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), bytes).unwrap()
-        };
-        assert!(read_token(&path).is_err());
-        write(b"abc.def-_\n");
-        assert_eq!(read_token(&path).unwrap().expose(), b"abc.def-_");
-        for bad in [&b""[..], b"\n", b"a b", b"a\r\nX: y", b"\xff"] {
-            write(bad);
-            let error = read_token(&path).unwrap_err();
-            assert!(crate::error::error_chain(&error).ends_with("not a token"), "{error:?}");
-        }
-    }
-
-    #[test]
     fn the_login_request_lists_the_bundles_and_hides_the_token() {
-        let address: Address = "https://switchyard:8443".parse().unwrap();
+        let address = Address::https("https://switchyard:8443").unwrap();
         let bundles = ["api-prod".parse().unwrap(), "shared-prod".parse().unwrap()];
         let token = Redacted::from(b"s3cret".as_slice());
         let request = login_request(&address, &token, &bundles).unwrap();

@@ -1,7 +1,7 @@
 //! Messages on an open connection.
 //!
-//! Every buffer of this module that held a value is wiped; see [`super::wiped_io`] for the TLS
-//! library's.
+//! Every buffer of this module that held a value is wiped; see [`crate::source::wiped_io`] for
+//! the TLS library's.
 
 use std::time::Duration;
 
