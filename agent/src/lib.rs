@@ -2,7 +2,7 @@
 //! the application to reload when they change.
 //!
 //! ```text
-//! source (edge)   the stream from switchyard: which generations this pod holds, with their values
+//! source (edge)   switchyard's stream, or Vault: what this pod holds, with the values
 //!   ↓
 //! plan (pure)     turns the snapshot into files and compares them with the current ones
 //!   ↓

@@ -2,9 +2,11 @@
 //! generations the pod holds from now on.
 
 mod address;
+mod configured;
 pub mod switchyard;
 mod tls;
 mod token_file;
+pub mod vault;
 mod wiped_io;
 
 use contract::stream::{AgentMessage, BundleGeneration, Snapshot};
@@ -12,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use address::AddressError;
+pub use configured::{ConfiguredSource, SourceError};
 pub use tls::TrustError;
 
 /// The `User-Agent` header of the agent's requests.
@@ -27,7 +30,7 @@ pub enum SourceEvent {
         /// When its last byte arrived.
         received_at: Instant,
     },
-    /// The connection is lost; the source reconnects by itself.
+    /// The connection is lost, or a secret cannot be had; the source tries again by itself.
     Disconnected {
         /// Whether the server is reachable and denied the pod access to its bundles.
         denied: bool,

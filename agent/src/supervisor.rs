@@ -14,7 +14,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
-use contract::agent_config::{Files, Source};
+use contract::agent_config::Files;
 use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
 use contract::{AgentConfig, BundleRef, FileName};
 use runtime::signals::Shutdown;
@@ -28,8 +28,7 @@ use crate::files::{SecretVolumes, SecretsVolume, VolumeError};
 use crate::plan::{self, DesiredFiles, FilesChange};
 use crate::render;
 use crate::schedule;
-use crate::source::switchyard::{Switchyard, SwitchyardError};
-use crate::source::{SourceChannels, SourceEvent};
+use crate::source::{ConfiguredSource, SourceChannels, SourceError, SourceEvent};
 use crate::termination_message;
 use reload::reload_finished;
 
@@ -47,7 +46,7 @@ pub enum SupervisorError {
     Volume(#[from] VolumeError),
     /// The source.
     #[error(transparent)]
-    Switchyard(#[from] SwitchyardError),
+    Source(#[from] SourceError),
     /// The pod may not read its bundles and has no files yet, so the application cannot start. The
     /// container exits with this message, which is where people look.
     #[error("get secrets: {0}")]
@@ -150,12 +149,11 @@ pub async fn run(
     shutdown: &Shutdown,
 ) -> Result<Stopped, SupervisorError> {
     let AgentConfig { source, bundles, files, .. } = config;
-    let Source::Switchyard { address, ca, token_file } = source;
     let wanted = files;
     let volumes = SecretVolumes::open(&wanted.volumes)?;
     let files = SecretsVolume::open(&wanted)?;
-    let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
-    if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
+    let mut source = ConfiguredSource::new(source, &bundles, wanted.directory.as_ref())?;
+    if let Some(Err(error)) = files.trust_bundle().map(|ca| source.set_trust_bundle(&ca)) {
         tracing::warn!(
             error = error_chain(&error),
             "saved trust bundle is unusable, using the configured one"
@@ -168,12 +166,8 @@ pub async fn run(
     let channels =
         SourceChannels { events: event_sender, reports: report_receiver, held: held_receiver };
     let stopping = tasks.stopping();
-    // Boxed here: every layer that a future passes through would otherwise hold it twice, and the
-    // source's is tens of kilobytes.
-    let source = Box::pin(switchyard.run(channels));
-    tasks.spawn_vital("source", async move {
-        let _ = stopping.run_until_cancelled(source).await;
-    });
+    let stopped = async move { stopping.cancelled().await };
+    tasks.spawn_vital("source", source.run(channels, stopped, shutdown.clone()));
 
     let mut supervisor = Supervisor {
         files,
