@@ -115,6 +115,14 @@ impl Vault {
         Ok(file)
     }
 
+    /// Seals it: it answers 503 to everything.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub fn seal(&self) -> Result<()> {
+        self.api(Method::PUT, "sys/seal", &Value::Null).map(drop)
+    }
+
     /// Its port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -153,7 +161,11 @@ impl Vault {
         Ok(answer)
     }
 
-    fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value)> {
+    /// A request with the root token: its status, and its body if that is JSON.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value)> {
         let mut request = self.client.request(method, format!("{}/v1/{path}", self.address()));
         if !self.root_token.is_empty() {
             request = request.header("x-vault-token", &self.root_token);
@@ -181,7 +193,11 @@ impl Vault {
         self.until("answer", || self.ask(Method::GET, "sys/seal-status", &Value::Null).is_ok())
     }
 
-    fn unseal(&self) -> Result<()> {
+    /// Unseals it and waits until it answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn unseal(&self) -> Result<()> {
         let key = json!({"key": self.unseal_key});
         let unsealed = |(status, answer): (u16, Value)| status == 200 && answer["sealed"] == false;
         self.until("unseal", || self.ask(Method::PUT, "sys/unseal", &key).is_ok_and(unsealed))?;
