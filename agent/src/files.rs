@@ -56,6 +56,8 @@ pub struct SecretsVolume {
     other_names: BTreeSet<String>,
     current_directory: Option<String>,
     previous_directory: Option<String>,
+    /// The last generation that is known to work, which may be the current one.
+    proven_directory: Option<String>,
 }
 
 impl SecretsVolume {
@@ -76,12 +78,18 @@ impl SecretsVolume {
         file_mode: u32,
         other_names: BTreeSet<String>,
     ) -> Result<Self, VolumeError> {
-        let (current_directory, previous_directory) = (None, None);
-        let mut files =
-            Self { root, file_mode, other_names, current_directory, previous_directory };
+        let mut files = Self {
+            root,
+            file_mode,
+            other_names,
+            current_directory: None,
+            previous_directory: None,
+            proven_directory: None,
+        };
         let entries = files.list()?;
         files.current_directory =
             entries.iter().find_map(|entry| current_generation(entry, &entries));
+        files.proven_directory = files.recorded_proven(&entries);
         files.repair()?;
         Ok(files)
     }
@@ -90,21 +98,13 @@ impl SecretsVolume {
     /// the directory's name does not list the generations.
     #[must_use]
     pub fn held(&self, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
-        let Some(name) = self.current_directory.as_deref().and_then(GenerationName::parse) else {
-            return Vec::new();
-        };
-        if name.generations.len() != bundles.len() {
-            return Vec::new();
-        }
-        bundles
-            .iter()
-            .zip(name.generations)
-            .map(|(bundle, (generation, tag))| BundleGeneration {
-                bundle: bundle.clone(),
-                generation,
-                tag,
-            })
-            .collect()
+        held_by(self.current_directory.as_deref(), bundles)
+    }
+
+    /// Likewise, those of the last generation that is known to work.
+    #[must_use]
+    pub fn proven(&self, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
+        held_by(self.proven_directory.as_deref(), bundles)
     }
 
     /// The current files, for a comparison.
@@ -177,6 +177,35 @@ impl SecretsVolume {
     pub fn remove_previous(&mut self) -> Result<(), VolumeError> {
         self.previous_directory = None;
         self.repair()
+    }
+
+    /// Makes the last generation that is known to work the current one again. `reload` is as for
+    /// [`Self::publish`]. Returns `false` if there is none other than the current one.
+    ///
+    /// # Errors
+    /// When a step before the swap fails; the files are then unchanged.
+    pub fn restore_proven(&mut self, reload: bool) -> Result<bool, VolumeError> {
+        let is_other = |proven: &String| self.current_directory.as_ref() != Some(proven);
+        let Some(proven) = self.proven_directory.clone().filter(is_other) else {
+            return Ok(false);
+        };
+        let was_pending = self.reload_pending();
+        let (names, entries) = (self.entry_names(&proven)?, self.list()?);
+        for step in steps::restore_steps(&names, &entries, reload && !was_pending) {
+            if let Err(error) = self.perform(&step, &proven, &Tree::new()) {
+                self.roll_back(was_pending);
+                return Err(error);
+            }
+        }
+        self.previous_directory = self.current_directory.replace(proven);
+        // The swap has happened. If the cleanup fails, the next generation or start repeats it.
+        if let Err(error) = self.mark_proven().and_then(|()| self.repair()) {
+            tracing::warn!(
+                error = crate::error::error_chain(&error),
+                "traces of the failed generation were not removed"
+            );
+        }
+        Ok(true)
     }
 
     /// Whether there is a current generation.
@@ -255,17 +284,19 @@ impl SecretsVolume {
         link().map_err(|source| VolumeError::Link { name: name.to_owned(), source })
     }
 
-    /// Removes everything the agent created except the current and previous generations, and
-    /// restores missing links.
+    /// Removes everything the agent created except the current, the previous and the proven
+    /// generation, and restores missing links.
     fn repair(&self) -> Result<(), VolumeError> {
         let names = self
             .current_directory
             .as_deref()
             .map_or_else(|| Ok(Vec::new()), |current| self.entry_names(current))?;
         let entries = self.list()?;
-        let (current, previous) =
-            (self.current_directory.as_deref(), self.previous_directory.as_deref());
-        for step in steps::repair_steps(&names, &entries, current, previous) {
+        let others = [self.previous_directory.as_deref(), self.proven_directory.as_deref()];
+        let others: Vec<&str> = others.into_iter().flatten().collect();
+        for step in
+            steps::repair_steps(&names, &entries, self.current_directory.as_deref(), &others)
+        {
             self.perform(&step, "", &Tree::new())?;
         }
         Ok(())
@@ -332,6 +363,23 @@ fn open_root(path: &Path) -> Result<Directory, VolumeError> {
 #[must_use]
 pub fn generation_exists(directory: &Path) -> bool {
     directory.join(DATA_LINK).is_dir()
+}
+
+/// The generations that a directory's name lists.
+fn held_by(directory: Option<&str>, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
+    let Some(name) = directory.and_then(GenerationName::parse) else { return Vec::new() };
+    if name.generations.len() != bundles.len() {
+        return Vec::new();
+    }
+    bundles
+        .iter()
+        .zip(name.generations)
+        .map(|(bundle, (generation, tag))| BundleGeneration {
+            bundle: bundle.clone(),
+            generation,
+            tag,
+        })
+        .collect()
 }
 
 fn is_env_directory(entry: &Entry) -> bool {

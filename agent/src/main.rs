@@ -98,7 +98,7 @@ fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
         program::install(Path::new(directory))?;
     }
     hardening::apply()?;
-    let application = Application::new(config.reload.clone(), pod_uid, PROC.into())?;
+    let application = Application::new(&config, pod_uid, PROC.into())?;
     // One thread serves everything. The blocking thread resolves host names and ends after a
     // second without work.
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -7,6 +7,8 @@ use contract::stream::{AgentMessage, BundleGeneration, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::refused::RefusedGenerations;
+
 /// The `User-Agent` header of the agent's requests.
 pub const USER_AGENT: &str = concat!("enclii-agent/", env!("CARGO_PKG_VERSION"));
 
@@ -46,4 +48,6 @@ pub struct SourceChannels {
     pub reports: mpsc::Receiver<AgentMessage>,
     /// The generations that the files hold.
     pub held: watch::Receiver<Vec<BundleGeneration>>,
+    /// The generations that failed a check. They are not to be sent again.
+    pub refused: watch::Receiver<RefusedGenerations>,
 }

@@ -8,6 +8,7 @@ mod log_fields;
 mod once;
 mod reload;
 mod reports;
+mod verification;
 
 use std::collections::BTreeSet;
 use std::future::{Future, pending};
@@ -22,21 +23,24 @@ use runtime::tasks::{DrainTimeout, Tasks};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::app::{Application, ReloadError};
+use crate::app::{Application, ReloadError, Told};
 use crate::error::error_chain;
 use crate::files::{SecretVolumes, SecretsVolume, VolumeError};
 use crate::plan::{self, DesiredFiles, FilesChange};
+use crate::refused::RefusedGenerations;
 use crate::render;
 use crate::schedule;
 use crate::source::switchyard::{Switchyard, SwitchyardError};
 use crate::source::{SourceChannels, SourceEvent};
 use crate::termination_message;
+use crate::verify::{BeforeWrite, Verifier};
 use reload::reload_finished;
+use verification::{Trial, Unverified, Verification, trial_finished, verification_finished};
 
 // The source has no work to finish; its stream is cut.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-// A generation produces at most two reports, and without a connection no generation arrives.
+// A generation produces at most six reports, and without a connection no generation arrives.
 const REPORT_QUEUE: usize = 16;
 
 /// Why the agent cannot run.
@@ -63,7 +67,7 @@ pub enum SupervisorError {
     DrainTimeout(#[from] DrainTimeout),
 }
 
-type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadOutcome, ReloadError>> + Send>>;
+type ReloadFuture = Pin<Box<dyn Future<Output = Result<Told, ReloadError>> + Send>>;
 
 /// The state of the event loop.
 struct Supervisor {
@@ -82,7 +86,17 @@ struct Supervisor {
     /// The files that the pod is to have.
     wanted: Files,
     held: watch::Sender<Vec<BundleGeneration>>,
+    refused: watch::Sender<RefusedGenerations>,
+    /// The last generations that are known to work, or of which nothing says that they do not.
+    proven: Vec<BundleGeneration>,
     reports: mpsc::Sender<AgentMessage>,
+    verifier: Verifier,
+    /// The generation that is looked at before it is written. A newer one replaces it.
+    trial: Option<Trial>,
+    /// What to look at once the application was told.
+    unverified: Option<Unverified>,
+    /// The checks in progress.
+    verification: Option<Verification>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
     reload: Option<ReloadFuture>,
     /// When all containers restart, if they have to.
@@ -149,6 +163,7 @@ pub async fn run(
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Stopped, SupervisorError> {
+    let verifier = Verifier::new(&config);
     let AgentConfig { source, bundles, files, .. } = config;
     let Source::Switchyard { address, ca, token_file } = source;
     let wanted = files;
@@ -165,8 +180,14 @@ pub async fn run(
     let (event_sender, mut events) = mpsc::channel(1);
     let (reports, report_receiver) = mpsc::channel(REPORT_QUEUE);
     let (held, held_receiver) = watch::channel(files.held(&bundles));
-    let channels =
-        SourceChannels { events: event_sender, reports: report_receiver, held: held_receiver };
+    let proven = files.proven(&bundles);
+    let (refused, refused_receiver) = watch::channel(files.refused());
+    let channels = SourceChannels {
+        events: event_sender,
+        reports: report_receiver,
+        held: held_receiver,
+        refused: refused_receiver,
+    };
     let stopping = tasks.stopping();
     // Boxed here: every layer that a future passes through would otherwise hold it twice, and the
     // source's is tens of kilobytes.
@@ -185,8 +206,14 @@ pub async fn run(
         last_reason: "no connection yet".to_owned(),
         bundles,
         wanted,
+        proven,
         held,
+        refused,
         reports,
+        verifier,
+        trial: None,
+        unverified: None,
+        verification: None,
         reload: None,
         restart_at: None,
         started_at: Instant::now(),
@@ -239,7 +266,11 @@ impl Supervisor {
                 },
                 () = reached(self.restart_at) => return LoopEnd::Restart,
                 () = reached(self.deadline()) => return self.give_up(),
+                before = trial_finished(&mut self.trial) => self.finish_trial(before),
                 result = reload_finished(&mut self.reload) => self.finish_reload(result),
+                end = verification_finished(&mut self.verification) => {
+                    self.finish_verification(end);
+                }
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
             }
@@ -252,15 +283,31 @@ impl Supervisor {
     fn apply_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
         // It replaces an earlier one that could not be written.
         self.unwritten = None;
+        self.trial = None;
         self.is_rejected = false;
         let held = snapshot.holds();
+        let refused = self.refused.borrow().reason(&held).map(str::to_owned);
+        if let Some(detail) = refused {
+            tracing::warn!(
+                bundle = log_fields::bundles(&held),
+                generation = log_fields::generations(&held),
+                reason = detail,
+                "generation not tried again, since it failed a check in this pod"
+            );
+            let (wanted, step) = (held, FailedStep::Check);
+            return self.report(AgentMessage::Failed { wanted, step, detail });
+        }
         let desired =
             render::load(&self.wanted).map_err(|error| error_chain(&error)).and_then(|wanted| {
                 plan::desired_files(&self.bundles, &wanted, snapshot)
                     .map_err(|error| error.to_string())
             });
         match desired {
-            Ok(desired) => self.write_files(desired, received_at),
+            Ok(desired) => {
+                if let Some(desired) = self.start_trial(desired, received_at) {
+                    self.write_files(desired, received_at, None);
+                }
+            }
             Err(detail) => {
                 tracing::error!(
                     bundle = log_fields::bundles(&held),
@@ -278,7 +325,12 @@ impl Supervisor {
         }
     }
 
-    fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
+    fn write_files(
+        &mut self,
+        desired: DesiredFiles,
+        received_at: Instant,
+        before: Option<&BeforeWrite>,
+    ) {
         let current = self.files.current();
         let change = match (plan::compare(&desired, &current), self.volumes.publish(&desired)) {
             // A crash came between the swaps of an earlier generation.
@@ -294,16 +346,23 @@ impl Supervisor {
         if change == FilesChange::Unchanged {
             self.is_done = true;
             self.held.send_replace(desired.held);
-            // A reload in progress reports these generations when it ends.
-            if self.reload.is_none() && self.restart_at.is_none() {
+            // A reload or a check in progress reports these generations when it ends.
+            if self.reload.is_none() && self.verification.is_none() && self.restart_at.is_none() {
                 self.report_applied(ReloadOutcome::NotNeeded);
             }
             return;
         }
-        let reload = change == FilesChange::Changed && self.application.wants_reload();
-        match self.files.publish(&desired, reload) {
+        let is_change = change == FilesChange::Changed;
+        let reload = is_change && self.application.wants_reload();
+        let unverified = if is_change { self.prepare_verification(&desired, before) } else { None };
+        let is_checked = unverified.as_ref().is_some_and(|it| it.has_checks());
+        let recorded = if is_checked { self.record_proven() } else { Ok(()) };
+        match recorded.and_then(|()| self.files.publish(&desired, reload)) {
             Ok(()) => {
                 self.warn_of_stale_variables(stale);
+                // What was looked at so far is gone.
+                (self.reload, self.verification) = (None, None);
+                self.unverified = unverified;
                 self.files_written(desired, received_at, reload);
             }
             Err(error) => self.write_failed(desired, &error),
@@ -320,9 +379,18 @@ impl Supervisor {
             milliseconds = log_fields::milliseconds(self.swapped_at - received_at),
             "files replaced"
         );
-        self.remove_previous_at = Some(self.swapped_at + schedule::KEEP_PREVIOUS_GENERATION);
+        self.keep_previous_for_readers();
         self.held.send_replace(desired.held);
-        if reload { self.take_up() } else { self.report_applied(ReloadOutcome::NotNeeded) }
+        if reload {
+            self.take_up();
+        } else if !self.start_verification(&Ok(Told::NOT_NEEDED)) {
+            self.mark_proven();
+            self.report_applied(ReloadOutcome::NotNeeded);
+        }
+    }
+
+    fn keep_previous_for_readers(&mut self) {
+        self.remove_previous_at = Some(self.swapped_at + schedule::KEEP_PREVIOUS_GENERATION);
     }
 
     fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
@@ -344,11 +412,16 @@ impl Supervisor {
 
     fn retry_write(&mut self) {
         if let Some((desired, _)) = self.unwritten.take() {
-            self.write_files(desired, Instant::now());
+            self.write_files(desired, Instant::now(), None);
         }
     }
 
     fn remove_previous_generation(&mut self) {
+        // A check that is still going on may bring it back.
+        if self.reload.is_some() || self.verification.is_some() {
+            self.remove_previous_at = Some(Instant::now() + schedule::KEEP_PREVIOUS_GENERATION);
+            return;
+        }
         self.remove_previous_at = None;
         let removed = self.files.remove_previous();
         if let Err(error) = removed.and_then(|()| self.volumes.remove_previous()) {

@@ -42,18 +42,13 @@ impl Agent {
         std::io::Write::write_all(&mut file, token.as_bytes())?;
         std::fs::create_dir(&files)?;
         let text = |path: &Path| path.to_str().map(str::to_owned).context("path");
-        let config = AgentConfig {
-            version: VERSION,
-            source: Source::Switchyard {
-                address: format!("https://localhost:{port}"),
-                ca: std::fs::read_to_string(ca)?,
-                token_file: text(&token_file)?,
-            },
-            bundles: vec![bundle.parse()?],
-            files: Files::new(text(&files)?, FileMode::OWNER),
-            program_directory: None,
-            reload: Reload::None,
+        let source = Source::Switchyard {
+            address: format!("https://localhost:{port}"),
+            ca: std::fs::read_to_string(ca)?,
+            token_file: text(&token_file)?,
         };
+        let wanted = Files::new(text(&files)?, FileMode::OWNER);
+        let config = AgentConfig::new(source, vec![bundle.parse()?], wanted);
         let mut agent = Self { process: None, config, directory };
         agent.run()?;
         Ok(agent)

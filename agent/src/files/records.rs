@@ -1,11 +1,15 @@
 //! What the agent records in the volume for its next run.
 
 use super::SecretsVolume;
+use super::directory::Entry;
 use super::error::VolumeError;
 use super::generation_name::MAX_NAME_BYTES;
 use super::steps::{
-    RELOAD_PENDING_FILE, RESTART_FILE, RESTART_TEMPORARY, TRUST_BUNDLE_FILE, TRUST_BUNDLE_TEMPORARY,
+    FATAL_SIGNAL_FILE, PROVEN_FILE, PROVEN_TEMPORARY, REFUSED_FILE, REFUSED_TEMPORARY,
+    RELOAD_PENDING_FILE, RESTART_FILE, RESTART_TEMPORARY, TRUST_BUNDLE_FILE,
+    TRUST_BUNDLE_TEMPORARY,
 };
+use crate::refused::RefusedGenerations;
 
 // A trust bundle has a handful of certificates.
 const MAX_TRUST_BUNDLE_BYTES: usize = 1 << 20;
@@ -51,6 +55,79 @@ impl SecretsVolume {
     /// When it cannot be removed.
     pub fn clear_restart(&self) -> Result<(), VolumeError> {
         self.root.remove_file(RESTART_FILE).map_err(VolumeError::Restart)
+    }
+
+    /// Records which generation works, before another one replaces it. An agent that starts again
+    /// before that one is known to work too can then come back to it.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn record_proven(&self) -> Result<(), VolumeError> {
+        match self.proven_directory.as_deref() {
+            Some(name) => self.replace(PROVEN_TEMPORARY, PROVEN_FILE, name),
+            None => Ok(()),
+        }
+        .map_err(VolumeError::Proven)
+    }
+
+    /// Says that the current generation works, so that [`Self::restore_proven`] comes back to it.
+    ///
+    /// # Errors
+    /// When the record of an earlier one cannot be removed.
+    pub fn mark_proven(&mut self) -> Result<(), VolumeError> {
+        self.proven_directory.clone_from(&self.current_directory);
+        self.root.remove_file(PROVEN_FILE).map_err(VolumeError::Proven)
+    }
+
+    /// Whether the current generation is not known to work yet.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.proven_directory != self.current_directory
+    }
+
+    /// The generation that an earlier run has recorded as one that works, if it is still there, or
+    /// else the current one.
+    pub(super) fn recorded_proven(&self, entries: &[Entry]) -> Option<String> {
+        let recorded = self.root.read(PROVEN_FILE, MAX_NAME_BYTES).ok();
+        let recorded = recorded.and_then(|it| String::from_utf8(it.expose().to_vec()).ok());
+        let exists = |name: &String| entries.iter().any(|entry| entry.name == *name);
+        recorded.filter(exists).or_else(|| self.current_directory.clone())
+    }
+
+    /// The generations that failed a check. None if the record cannot be read: each is then tried
+    /// once more.
+    #[must_use]
+    pub fn refused(&self) -> RefusedGenerations {
+        let bytes = self.root.read(REFUSED_FILE, RefusedGenerations::MAX_BYTES).ok();
+        bytes.and_then(|it| RefusedGenerations::from_json(it.expose())).unwrap_or_default()
+    }
+
+    /// Records the generations that failed a check.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the previous one stays.
+    pub fn record_refused(&self, refused: &RefusedGenerations) -> Result<(), VolumeError> {
+        self.replace(REFUSED_TEMPORARY, REFUSED_FILE, &refused.to_json())
+            .map_err(VolumeError::Refused)
+    }
+
+    /// Whether the reload's signal has ended the application. The volume is as old as the pod.
+    #[must_use]
+    pub fn is_signal_fatal(&self) -> bool {
+        self.root.read(FATAL_SIGNAL_FILE, 0).is_ok()
+    }
+
+    /// Records that the reload's signal has ended the application.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn record_fatal_signal(&self) -> Result<(), VolumeError> {
+        match self.root.write_new(FATAL_SIGNAL_FILE, b"", 0o400) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(VolumeError::FatalSignal(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The trust bundle (PEM) that an earlier run saved. It is newer than the configured one.

@@ -184,6 +184,7 @@ impl Switchyard {
         let hello = AgentMessage::Hello {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             holds: channels.held.borrow().clone(),
+            refused: channels.refused.borrow().generations(),
         };
         stream.send(&hello).await?;
         if let Some(report) = unsent.as_ref() {

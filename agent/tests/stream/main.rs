@@ -9,4 +9,5 @@ mod once;
 mod pod;
 mod server;
 mod variables;
+mod verification;
 mod volumes;

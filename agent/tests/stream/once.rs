@@ -2,7 +2,6 @@
 
 use agent::app::{Application, PROC};
 use agent::supervisor::{self, Mode, Stopped, SupervisorError};
-use contract::Reload;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
 
@@ -12,7 +11,7 @@ use crate::server::TestCa;
 async fn run_once(pod: &Pod, ca: &TestCa) -> Result<Stopped, SupervisorError> {
     // Nothing listens there.
     let config = pod.config("127.0.0.1:9".parse().unwrap(), &ca.pem, "none");
-    let application = Application::new(Reload::None, None, PROC.into()).unwrap();
+    let application = Application::new(&config, None, PROC.into()).unwrap();
     supervisor::run(config, application, Mode::Once, &Tasks::new(), &Shutdown::manual()).await
 }
 

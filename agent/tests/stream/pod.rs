@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
 use agent::supervisor::{self, Mode, Stopped, SupervisorError};
-use contract::agent_config::{Files, Source, VERSION};
+use contract::agent_config::{Files, Source};
 use contract::annotations::FileMode;
 use contract::stream::{AgentMessage, ReloadOutcome};
 use contract::{AgentConfig, ReloadRequest};
@@ -45,18 +45,15 @@ impl Pod {
     }
 
     pub(crate) fn config(&self, server: SocketAddr, ca: &str, reload: &str) -> AgentConfig {
-        AgentConfig {
-            version: VERSION,
-            source: Source::Switchyard {
-                address: format!("https://{server}"),
-                ca: ca.to_owned(),
-                token_file: self.directory.path().join("token").to_str().unwrap().to_owned(),
-            },
-            bundles: vec!["api-prod".parse().unwrap()],
-            files: Files::new(self.volume().to_str().unwrap().to_owned(), FileMode::OWNER),
-            program_directory: None,
-            reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
-        }
+        let source = Source::Switchyard {
+            address: format!("https://{server}"),
+            ca: ca.to_owned(),
+            token_file: self.directory.path().join("token").to_str().unwrap().to_owned(),
+        };
+        let files = Files::new(self.volume().to_str().unwrap().to_owned(), FileMode::OWNER);
+        let bundles = vec!["api-prod".parse().unwrap()];
+        let reload = reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap();
+        AgentConfig { reload, ..AgentConfig::new(source, bundles, files) }
     }
 
     pub(crate) fn start(&self, server: SocketAddr, ca: &str, reload: &str) -> Agent {
@@ -65,7 +62,7 @@ impl Pod {
 
     pub(crate) fn start_with(config: AgentConfig) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        let application = Application::new(config.reload.clone(), None, PROC.into()).unwrap();
+        let application = Application::new(&config, None, PROC.into()).unwrap();
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {

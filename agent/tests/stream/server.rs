@@ -103,7 +103,7 @@ impl Server {
     /// Accepts a login and returns its stream with the generations of the first message.
     pub(crate) async fn session(&self) -> (Session, Vec<u64>) {
         let mut session = self.login().await.open().await;
-        let AgentMessage::Hello { agent, holds } = session.receive().await else {
+        let AgentMessage::Hello { agent, holds, .. } = session.receive().await else {
             panic!("no hello")
         };
         assert_eq!(agent, env!("CARGO_PKG_VERSION"));

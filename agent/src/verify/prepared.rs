@@ -1,0 +1,209 @@
+//! One check with what it needs of a generation's files.
+
+use std::time::Duration;
+
+use contract::check::{CheckKind, LoginServer};
+use contract::stream::{BundleGeneration, CheckOutcome, CheckResult};
+use contract::{Check, FileName, LoopbackUrl, Redacted};
+use tokio::time::Instant;
+
+use super::certificate::{self, CertificateError, KeyState, ServerCertificate};
+use super::{http, tls};
+use crate::error::error_chain;
+use crate::plan::FileContents;
+
+/// A check that can be made.
+#[derive(Debug)]
+pub(super) struct PreparedCheck {
+    name: String,
+    timeout: Duration,
+    kind: PreparedKind,
+}
+
+#[derive(Debug)]
+enum PreparedKind {
+    /// The certificate and whether its key is there.
+    Pair(Result<(FileName, KeyState), CertificateError>),
+    /// The server on the port serves it.
+    Served {
+        port: u16,
+        sni: Option<String>,
+        certificate: Result<ServerCertificate, CertificateError>,
+    },
+    Http {
+        url: LoopbackUrl,
+        field: Option<String>,
+        generations: Vec<String>,
+    },
+    Login {
+        server: LoginServer,
+        url: Option<Redacted>,
+        file: FileName,
+    },
+}
+
+/// A check that is not true, so far.
+#[derive(Debug)]
+pub(super) struct CheckFailure {
+    /// What was seen; never a value.
+    pub(super) detail: String,
+    /// Whether it stays so.
+    pub(super) is_final: bool,
+    /// Whether it says that the new value is wrong. Otherwise it says nothing, as a server that
+    /// cannot be reached.
+    pub(super) is_proof: bool,
+}
+
+/// What a check that is true has seen.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) detail: String,
+    pub(super) in_use: Option<bool>,
+}
+
+impl From<String> for CheckFailure {
+    fn from(detail: String) -> Self {
+        Self { detail, is_final: false, is_proof: false }
+    }
+}
+
+/// The checks that can be made before `desired` replaces `current`, of the secrets that change.
+pub(super) fn before(
+    checks: &[Check],
+    desired: &FileContents,
+    current: Option<&FileContents>,
+) -> Vec<PreparedCheck> {
+    let changes = |file: &FileName| match current {
+        Some(current) => current.get(file) != desired.get(file),
+        None => true,
+    };
+    let prepare = |check: &Check| {
+        let kind = match &check.kind {
+            CheckKind::Tls { certificate: named, .. } => {
+                let found = certificate::find(desired, named.as_ref());
+                let before = current.map(|current| certificate::find(current, named.as_ref()));
+                // What is as wrong as before is not the fault of this generation.
+                if before.as_ref() == Some(&found) {
+                    return None;
+                }
+                PreparedKind::Pair(found.map(|it| {
+                    let state = certificate::key_state(desired, &it);
+                    (it.file, state)
+                }))
+            }
+            CheckKind::Http { .. } => return None,
+            CheckKind::Login { server, url } => {
+                let file = FileName::from(url);
+                if !changes(&file) {
+                    return None;
+                }
+                PreparedKind::Login { server: *server, url: desired.get(&file).cloned(), file }
+            }
+        };
+        Some(PreparedCheck { name: check.to_string(), timeout: check.timeout(), kind })
+    };
+    checks.iter().filter_map(prepare).collect()
+}
+
+/// The checks of the generation that `files` hold.
+pub(super) fn prepare(
+    checks: &[Check],
+    files: &FileContents,
+    held: &[BundleGeneration],
+) -> Vec<PreparedCheck> {
+    let prepare = |check: &Check| {
+        let kind = match check.kind.clone() {
+            CheckKind::Tls { port, sni, certificate: named } => {
+                let certificate = certificate::find(files, named.as_ref());
+                PreparedKind::Served { port, sni, certificate }
+            }
+            CheckKind::Http { url, field } => {
+                let generations = held.iter().map(|held| held.generation.to_string()).collect();
+                PreparedKind::Http { url, field, generations }
+            }
+            CheckKind::Login { server, url } => {
+                let file = FileName::from(&url);
+                PreparedKind::Login { server, url: files.get(&file).cloned(), file }
+            }
+        };
+        PreparedCheck { name: check.to_string(), timeout: check.timeout(), kind }
+    };
+    checks.iter().map(prepare).collect()
+}
+
+impl PreparedCheck {
+    /// The time it has to become true.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Makes the check once. `swapped_at` is when the files were written, if they are.
+    pub(super) async fn attempt(&self, swapped_at: Option<Instant>) -> Result<Seen, CheckFailure> {
+        let seen = |detail| Seen { detail, in_use: None };
+        match &self.kind {
+            PreparedKind::Pair(pair) => pair_state(pair),
+            PreparedKind::Served { port, sni, certificate } => {
+                let certificate = certificate.as_ref().map_err(|error| wrong(error.to_string()))?;
+                let served = tls::served(*port, sni.as_deref());
+                let served = served.await.map_err(|error| error_chain(&error))?;
+                let file = &certificate.file;
+                match served == certificate.leaf {
+                    true => Ok(Seen { detail: format!("serves {file}"), in_use: Some(true) }),
+                    false => {
+                        Err(format!("port {port} serves another certificate than {file}").into())
+                    }
+                }
+            }
+            PreparedKind::Http { url, field, generations } => {
+                Ok(http::get(url, field.as_deref(), generations).await.map(seen)?)
+            }
+            PreparedKind::Login { server, url, file } => {
+                let _ = (server, url, file, swapped_at);
+                Err("logins are not checked yet".to_owned().into())
+            }
+        }
+    }
+
+    /// What to say where no attempt has ended in time.
+    pub(super) fn late(&self) -> String {
+        format!("no answer within {:?}", self.timeout)
+    }
+
+    /// The outcome of an attempt before the files are written.
+    pub(super) fn result_before(&self, found: Result<Seen, CheckFailure>) -> CheckResult {
+        match found {
+            Ok(seen) => self.passed(seen),
+            Err(failure) if failure.is_proof => self.failed(failure.detail),
+            Err(failure) => self.result(CheckOutcome::Skipped, failure.detail, None),
+        }
+    }
+
+    pub(super) fn passed(&self, seen: Seen) -> CheckResult {
+        self.result(CheckOutcome::Passed, seen.detail, seen.in_use)
+    }
+
+    pub(super) fn failed(&self, detail: String) -> CheckResult {
+        self.result(CheckOutcome::Failed, detail, None)
+    }
+
+    fn result(&self, outcome: CheckOutcome, detail: String, in_use: Option<bool>) -> CheckResult {
+        CheckResult { check: self.name.clone(), outcome, in_use, detail }
+    }
+}
+
+/// A failure that stays, since it is in the files.
+fn wrong(detail: String) -> CheckFailure {
+    CheckFailure { detail, is_final: true, is_proof: true }
+}
+
+fn pair_state(pair: &Result<(FileName, KeyState), CertificateError>) -> Result<Seen, CheckFailure> {
+    let seen = |detail| Ok(Seen { detail, in_use: None });
+    match pair {
+        Ok((file, KeyState::Present)) => seen(format!("{file} has its private key")),
+        Ok((file, KeyState::Absent)) => seen(format!("{file} can be read")),
+        Ok((file, KeyState::Mismatch)) => {
+            Err(wrong(CertificateError::KeyMismatch(file.clone()).to_string()))
+        }
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
