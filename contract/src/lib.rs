@@ -5,6 +5,7 @@
 
 pub mod agent_config;
 pub mod agent_resources;
+pub mod agent_status;
 pub mod annotations;
 #[cfg(feature = "api")]
 pub mod api;
@@ -39,6 +40,7 @@ pub mod text;
 
 pub use agent_config::AgentConfig;
 pub use agent_resources::AgentResources;
+pub use agent_status::AgentStatus;
 pub use annotations::Annotations;
 pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use check::Check;

@@ -18,6 +18,7 @@
 
 pub mod frame;
 mod message;
+mod words;
 
 pub use message::{
     AgentMessage, BundleGeneration, CheckOutcome, CheckResult, CheckStage, FailedStep, HeldBundle,

@@ -52,7 +52,7 @@ fn a_generation_without_a_tag_is_one_that_is_not_known() {
     let frame = Frame { header: hello.to_vec(), body: Redacted::default() };
     let AgentMessage::Hello { holds, .. } = AgentMessage::decode(&frame).unwrap() else { panic!() };
     assert_eq!((holds[0].generation, &holds[0].tag), (Generation(2), &None));
-    let hello = AgentMessage::Hello { agent: "0.1.0".into(), holds };
+    let hello = AgentMessage::Hello { agent: "0.1.0".into(), holds, refused: vec![] };
     let sent = through_the_wire(&hello.encode().unwrap());
     assert_eq!(
         String::from_utf8(sent.header).unwrap(),
@@ -63,6 +63,26 @@ fn a_generation_without_a_tag_is_one_that_is_not_known() {
     let frame = Frame { header: header.to_vec(), body: Redacted::default() };
     let ServerMessage::Hold(snapshot) = ServerMessage::decode(&frame).unwrap() else { panic!() };
     assert_eq!(snapshot.holds()[0].tag, None);
+}
+
+/// A newer agent may have steps, stages and outcomes that this build does not know.
+#[test]
+fn an_unknown_word_in_a_report_is_not_an_error() {
+    let frame = |header: &str| Frame { header: header.into(), body: Redacted::default() };
+    let failed = frame(r#"{"kind":"failed","wanted":[],"step":"sing","detail":""}"#);
+    let AgentMessage::Failed { step, .. } = AgentMessage::decode(&failed).unwrap() else {
+        panic!()
+    };
+    assert_eq!(step, FailedStep::Unknown);
+    let checked = frame(concat!(
+        r#"{"kind":"checked","wanted":[],"stage":"later","#,
+        r#""checks":[{"check":"dns=x","outcome":"perhaps","detail":""}]}"#,
+    ));
+    let AgentMessage::Checked { stage, checks, .. } = AgentMessage::decode(&checked).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!((stage, checks[0].outcome), (CheckStage::Unknown, CheckOutcome::Unknown));
 }
 
 #[test]
@@ -111,7 +131,17 @@ fn agent_messages_round_trip() {
         },
     ];
     for message in [
-        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![] },
+        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![], refused: holds.clone() },
+        AgentMessage::Checked {
+            wanted: holds.clone(),
+            stage: CheckStage::After,
+            checks: vec![CheckResult {
+                check: "tls=8443".into(),
+                outcome: CheckOutcome::Passed,
+                in_use: Some(true),
+                detail: "serves the file's certificate".into(),
+            }],
+        },
         AgentMessage::Applied { holds: holds.clone(), reload: ReloadOutcome::Signalled },
         AgentMessage::Failed {
             wanted: holds,
