@@ -39,6 +39,7 @@ use contract::{BundleRef, FileName, FilePath, SecretName};
 
 pub use current::{CurrentGeneration, current_name};
 pub use error::VolumeError;
+pub use records::read_status;
 pub use secret_volumes::SecretVolumes;
 
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};

@@ -1,8 +1,7 @@
 //! The generations that failed a check in this pod. They are not written again, and switchyard does
 //! not send them again. Pure.
 
-use std::collections::BTreeMap;
-
+use contract::agent_status::RefusedGeneration;
 use contract::stream::BundleGeneration;
 use serde::{Deserialize, Serialize};
 
@@ -17,26 +16,23 @@ const MAX_REASON: usize = 500;
 #[serde(transparent)]
 pub struct RefusedGenerations(Vec<RefusedGeneration>);
 
-/// One of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedGeneration {
-    /// The generation.
-    #[serde(flatten)]
-    pub generation: BundleGeneration,
-    /// Why, for people; never a value.
-    pub reason: String,
-}
-
 impl RefusedGenerations {
     /// The longest record, in bytes. A character of a reason takes up to 12 bytes in JSON.
     pub const MAX_BYTES: usize = MAX_REFUSED * (MAX_REASON * 12 + 1024);
 
     /// Adds what of `failed` is not in `held`: a pod with several bundles goes on with the others.
-    pub fn add(&mut self, failed: &[BundleGeneration], held: &[BundleGeneration], reason: &str) {
+    /// `at` is in seconds since 1970.
+    pub fn add(
+        &mut self,
+        failed: &[BundleGeneration],
+        held: &[BundleGeneration],
+        (reason, at): (&str, u64),
+    ) {
         for generation in failed.iter().filter(|it| !held.contains(it)) {
             self.0.retain(|other| other.generation != *generation);
             let reason = reason.chars().take(MAX_REASON).collect();
-            self.0.push(RefusedGeneration { generation: generation.clone(), reason });
+            let (generation, at) = (generation.clone(), Some(at));
+            self.0.push(RefusedGeneration { generation, reason, at });
         }
         let surplus = self.0.len().saturating_sub(MAX_REFUSED);
         self.0.drain(..surplus);
@@ -55,10 +51,10 @@ impl RefusedGenerations {
         self.0.iter().map(|it| it.generation.clone()).collect()
     }
 
-    /// The newest of each bundle, with its reason.
-    pub fn newest(&self) -> impl Iterator<Item = &RefusedGeneration> {
-        let newest: BTreeMap<_, _> = self.0.iter().map(|it| (&it.generation.bundle, it)).collect();
-        newest.into_values()
+    /// Each with its reason.
+    #[must_use]
+    pub fn as_slice(&self) -> &[RefusedGeneration] {
+        &self.0
     }
 
     /// The record of an earlier run, or `None` if it is none.
@@ -93,25 +89,30 @@ mod tests {
     fn what_was_held_before_is_not_refused() {
         let mut refused = RefusedGenerations::default();
         let (api, shared) = (at("api-prod", 5, "a"), at("shared-prod", 2, "b"));
-        refused.add(&[api.clone(), shared.clone()], std::slice::from_ref(&shared), "tls=1: broken");
+        refused.add(
+            &[api.clone(), shared.clone()],
+            std::slice::from_ref(&shared),
+            ("tls=1: broken", 7),
+        );
         assert_eq!(refused.generations(), [api.clone()]);
         assert_eq!(refused.reason(&[shared.clone(), api.clone()]), Some("tls=1: broken"));
-        assert_eq!(refused.reason(&[shared]), None);
+        assert_eq!(refused.reason(std::slice::from_ref(&shared)), None);
         // The same number from another time is another generation.
         assert_eq!(refused.reason(&[at("api-prod", 5, "c")]), None);
-        refused.add(&[api], &[], "again");
+        refused.add(std::slice::from_ref(&api), &[], ("again", 8));
         assert_eq!(refused.generations().len(), 1);
-        assert_eq!(refused.newest().next().unwrap().reason, "again");
+        assert_eq!(refused.as_slice()[0].reason, "again");
     }
 
     #[test]
     fn a_record_is_bounded_and_round_trips() {
         let mut refused = RefusedGenerations::default();
         for number in 0..100 {
-            refused.add(&[at("api-prod", number, "a")], &[], &"\u{1}".repeat(1_000));
+            refused.add(&[at("api-prod", number, "a")], &[], (&"\u{1}".repeat(1_000), 7));
         }
         assert_eq!(refused.generations().len(), MAX_REFUSED);
-        assert_eq!(refused.newest().next().unwrap().generation.generation, Generation(99));
+        let last = refused.as_slice().last().unwrap();
+        assert_eq!(last.generation.generation, Generation(99));
         let json = refused.to_json();
         assert!(json.len() <= RefusedGenerations::MAX_BYTES, "{}", json.len());
         assert_eq!(RefusedGenerations::from_json(json.as_bytes()), Some(refused));

@@ -22,6 +22,8 @@ pub enum SourceEvent {
         /// When its last byte arrived.
         received_at: Instant,
     },
+    /// The server has accepted the pod.
+    Connected,
     /// The connection is lost; the source reconnects by itself.
     Disconnected {
         /// Whether the server is reachable and denied the pod access to its bundles.

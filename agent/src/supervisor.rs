@@ -8,6 +8,7 @@ mod log_fields;
 mod once;
 mod reload;
 mod reports;
+pub(crate) mod status;
 mod verification;
 
 use std::collections::BTreeSet;
@@ -35,6 +36,7 @@ use crate::source::{SourceChannels, SourceEvent};
 use crate::termination_message;
 use crate::verify::{BeforeWrite, Verifier};
 use reload::reload_finished;
+use status::StatusRecord;
 use verification::{Trial, Unverified, Verification, trial_finished, verification_finished};
 
 // The source has no work to finish; its stream is cut.
@@ -90,6 +92,7 @@ struct Supervisor {
     /// The last generations that are known to work, or of which nothing says that they do not.
     proven: Vec<BundleGeneration>,
     reports: mpsc::Sender<AgentMessage>,
+    status: StatusRecord,
     verifier: Verifier,
     /// The generation that is looked at before it is written. A newer one replaces it.
     trial: Option<Trial>,
@@ -164,11 +167,13 @@ pub async fn run(
     shutdown: &Shutdown,
 ) -> Result<Stopped, SupervisorError> {
     let verifier = Verifier::new(&config);
+    let volume = SecretsVolume::open(&config.files)?;
+    let status = StatusRecord::new(&config, volume.status());
     let AgentConfig { source, bundles, files, .. } = config;
     let Source::Switchyard { address, ca, token_file } = source;
     let wanted = files;
     let volumes = SecretVolumes::open(&wanted.volumes)?;
-    let files = SecretsVolume::open(&wanted)?;
+    let files = volume;
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
         tracing::warn!(
@@ -210,6 +215,7 @@ pub async fn run(
         held,
         refused,
         reports,
+        status,
         verifier,
         trial: None,
         unverified: None,
@@ -224,6 +230,7 @@ pub async fn run(
         unwritten: None,
     };
     supervisor.resume();
+    supervisor.write_status();
     let stopping = tasks.stopping();
     let end = tokio::select! {
         () = shutdown.requested() => None,
@@ -253,7 +260,9 @@ impl Supervisor {
                         self.apply_snapshot(snapshot, received_at);
                     }
                     Some(SourceEvent::TrustBundle { ca }) => self.save_trust_bundle(&ca),
+                    Some(SourceEvent::Connected) => self.status.connected(),
                     Some(SourceEvent::Disconnected { denied, reason }) => {
+                        self.status.disconnected(&reason);
                         if !self.files.has_generation() {
                             termination_message::write(&reason);
                             if denied {
@@ -274,6 +283,7 @@ impl Supervisor {
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
             }
+            self.write_status();
             if let Some(end) = self.end_of_once() {
                 return end;
             }
@@ -316,6 +326,7 @@ impl Supervisor {
                     "generation rejected, files unchanged"
                 );
                 self.is_rejected = true;
+                self.status.not_written(&detail);
                 if !self.files.has_generation() {
                     termination_message::write(&detail);
                 }
@@ -345,7 +356,7 @@ impl Supervisor {
         drop(current);
         if change == FilesChange::Unchanged {
             self.is_done = true;
-            self.held.send_replace(desired.held);
+            self.set_held(desired.held);
             // A reload or a check in progress reports these generations when it ends.
             if self.reload.is_none() && self.verification.is_none() && self.restart_at.is_none() {
                 self.report_applied(ReloadOutcome::NotNeeded);
@@ -380,13 +391,19 @@ impl Supervisor {
             "files replaced"
         );
         self.keep_previous_for_readers();
-        self.held.send_replace(desired.held);
+        self.set_held(desired.held);
         if reload {
             self.take_up();
         } else if !self.start_verification(&Ok(Told::NOT_NEEDED)) {
             self.mark_proven();
             self.report_applied(ReloadOutcome::NotNeeded);
         }
+    }
+
+    /// The files hold these generations.
+    fn set_held(&mut self, held: Vec<BundleGeneration>) {
+        self.status.holds(&self.bundles, &held);
+        self.held.send_replace(held);
     }
 
     fn keep_previous_for_readers(&mut self) {
@@ -396,6 +413,7 @@ impl Supervisor {
     fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
         let detail = error_chain(error);
         self.last_reason.clone_from(&detail);
+        self.status.not_written(&detail);
         tracing::error!(
             bundle = log_fields::bundles(&desired.held),
             generation = log_fields::generations(&desired.held),

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -201,7 +201,7 @@ async fn an_application_that_hands_over_to_another_process_lives() {
         echo "${2:-ready}"
         while [ -d "/proc/$1" ]; do sleep 0.02; done
     "#;
-    std::fs::write(&script, text).unwrap();
+    std::fs::File::create(&script).unwrap().write_all(text.as_bytes()).unwrap();
     let mut container = Container::new();
     let run =
         format!("sh {} $PPID; while [ -d /proc/$PPID ]; do sleep 0.02; done", script.display());

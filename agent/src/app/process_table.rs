@@ -213,17 +213,13 @@ mod tests {
     fn add(proc: &Path, pid: i32, stat: &str, environment: &[u8]) -> PathBuf {
         let directory = proc.join(pid.to_string());
         fs::create_dir(&directory).unwrap();
-        io::Write::write_all(
-            &mut fs::File::create(directory.join("stat")).unwrap(),
-            stat.as_bytes(),
-        )
-        .unwrap();
-        io::Write::write_all(
-            &mut fs::File::create(directory.join("environ")).unwrap(),
-            environment,
-        )
-        .unwrap();
+        write(&directory.join("stat"), stat.as_bytes());
+        write(&directory.join("environ"), environment);
         directory
+    }
+
+    fn write(path: &Path, bytes: &[u8]) {
+        io::Write::write_all(&mut fs::File::create(path).unwrap(), bytes).unwrap();
     }
 
     #[test]
@@ -342,14 +338,14 @@ mod tests {
         ] {
             let stat = with_blocked(pid, threads[0], 0x4000);
             let directory = add(temp.path(), pid, &stat, b"");
-            fs::write(directory.join("comm"), format!("{name}\n")).unwrap();
+            write(&directory.join("comm"), format!("{name}\n").as_bytes());
             for (at, blocked) in threads.iter().enumerate() {
                 let thread =
                     directory.join("task").join((pid + i32::try_from(at).unwrap()).to_string());
                 fs::create_dir_all(&thread).unwrap();
                 let stat = with_blocked(pid, *blocked, 0x4000);
                 let stat = if name == "sh" { stat.replace(") S ", ") D ") } else { stat };
-                fs::write(thread.join("stat"), stat).unwrap();
+                write(&thread.join("stat"), stat.as_bytes());
             }
             let process = read_process(temp.path(), pid).unwrap();
             assert_eq!(awaited(temp.path(), &process), expected, "{pid}");

@@ -89,6 +89,9 @@ pub enum VolumeError {
     /// The record of a signal that ended the application.
     #[error("update record of fatal signal")]
     FatalSignal(#[source] io::Error),
+    /// The status for those who ask.
+    #[error("update status")]
+    Status(#[source] io::Error),
     /// The trust bundle.
     #[error("save trust bundle")]
     TrustBundle(#[source] io::Error),

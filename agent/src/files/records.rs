@@ -1,15 +1,22 @@
 //! What the agent records in the volume for its next run.
 
+use std::path::Path;
+
+use contract::AgentStatus;
+
 use super::SecretsVolume;
-use super::directory::Entry;
+use super::directory::{Directory, Entry};
 use super::error::VolumeError;
 use super::generation_name::MAX_NAME_BYTES;
 use super::steps::{
     FATAL_SIGNAL_FILE, PROVEN_FILE, PROVEN_TEMPORARY, REFUSED_FILE, REFUSED_TEMPORARY,
-    RELOAD_PENDING_FILE, RESTART_FILE, RESTART_TEMPORARY, TRUST_BUNDLE_FILE,
-    TRUST_BUNDLE_TEMPORARY,
+    RELOAD_PENDING_FILE, RESTART_FILE, RESTART_TEMPORARY, STATUS_FILE, STATUS_TEMPORARY,
+    TRUST_BUNDLE_FILE, TRUST_BUNDLE_TEMPORARY,
 };
 use crate::refused::RefusedGenerations;
+
+/// The longest status, in bytes: that of a pod with as many bundles and checks as it may have.
+const MAX_STATUS_BYTES: usize = 1 << 20;
 
 // A trust bundle has a handful of certificates.
 const MAX_TRUST_BUNDLE_BYTES: usize = 1 << 20;
@@ -111,6 +118,21 @@ impl SecretsVolume {
             .map_err(VolumeError::Refused)
     }
 
+    /// The status that an earlier run has recorded.
+    #[must_use]
+    pub fn status(&self) -> Option<AgentStatus> {
+        let bytes = self.root.read(STATUS_FILE, MAX_STATUS_BYTES).ok()?;
+        AgentStatus::from_json(bytes.expose()).ok()
+    }
+
+    /// Records the status (JSON) for those who ask.
+    ///
+    /// # Errors
+    /// When it cannot be written; the previous one stays.
+    pub fn record_status(&self, json: &str) -> Result<(), VolumeError> {
+        self.replace(STATUS_TEMPORARY, STATUS_FILE, json).map_err(VolumeError::Status)
+    }
+
     /// Whether the reload's signal has ended the application. The volume is as old as the pod.
     #[must_use]
     pub fn is_signal_fatal(&self) -> bool {
@@ -152,4 +174,14 @@ impl SecretsVolume {
         self.root.write_new(temporary, text.as_bytes(), 0o400)?;
         self.root.rename(temporary, name)
     }
+}
+
+/// The status that an agent has recorded in the volume at `directory`, for another process of its
+/// container.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn read_status(directory: &Path) -> std::io::Result<AgentStatus> {
+    let bytes = Directory::open(directory)?.read(STATUS_FILE, MAX_STATUS_BYTES)?;
+    AgentStatus::from_json(bytes.expose()).map_err(std::io::Error::other)
 }

@@ -32,6 +32,10 @@ pub(super) const REFUSED_FILE: &str = "..refused";
 pub(super) const REFUSED_TEMPORARY: &str = "..refused_tmp";
 /// Exists once the reload's signal has ended the application.
 pub(super) const FATAL_SIGNAL_FILE: &str = "..fatal_signal";
+/// What `enclii-agent status` prints.
+pub(super) const STATUS_FILE: &str = "..status";
+/// Renamed to [`STATUS_FILE`].
+pub(super) const STATUS_TEMPORARY: &str = "..status_tmp";
 /// The trust bundle that the server sent last.
 pub(super) const TRUST_BUNDLE_FILE: &str = "..trust.pem";
 /// Renamed to [`DATA_LINK`].
@@ -114,7 +118,7 @@ pub(super) fn repair_steps(
     for Entry { name, kind } in listing {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
         // Without a current generation, the data link and a pending reload are meaningless.
-        let kept = name_in(&[TRUST_BUNDLE_FILE, REFUSED_FILE, FATAL_SIGNAL_FILE])
+        let kept = name_in(&[TRUST_BUNDLE_FILE, REFUSED_FILE, FATAL_SIGNAL_FILE, STATUS_FILE])
             || current.is_some_and(|current| {
                 name_in(&[DATA_LINK, RELOAD_PENDING_FILE, RESTART_FILE, PROVEN_FILE, current])
             })

@@ -107,6 +107,9 @@ impl Switchyard {
             let end = match login.await {
                 Ok((connection, sent)) => {
                     connection_log.connected(&self.address);
+                    if channels.events.send(SourceEvent::Connected).await.is_err() {
+                        return;
+                    }
                     match self.serve(connection, sent, &mut channels, &mut unsent).await {
                         Some(end) => end,
                         None => {

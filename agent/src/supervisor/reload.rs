@@ -15,6 +15,7 @@ impl Supervisor {
     pub(super) fn resume(&mut self) {
         let held = self.held.borrow().clone();
         if !held.is_empty() {
+            self.status.holds(&self.bundles, &held);
             tracing::info!(
                 bundle = log_fields::bundles(&held),
                 generation = log_fields::generations(&held),
@@ -117,7 +118,12 @@ impl Supervisor {
                 "the application will be told to reload again after a restart"
             );
         }
-        let milliseconds = log_fields::milliseconds(self.swapped_at.elapsed());
+        let took = self.swapped_at.elapsed();
+        let milliseconds = log_fields::milliseconds(took);
+        if self.application.wants_reload() {
+            let outcome = result.as_ref().map_or(ReloadOutcome::Failed, |outcome| *outcome);
+            self.status.reloaded(outcome, took, result.as_ref().err().map(|it| error_chain(it)));
+        }
         match result {
             Ok(outcome) if !self.application.wants_reload() => self.report_applied(outcome),
             Ok(outcome) => {

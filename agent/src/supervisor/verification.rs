@@ -9,6 +9,7 @@ use contract::stream::{
 };
 use tokio::time::Instant;
 
+use super::status::now;
 use super::{Supervisor, log_fields};
 use crate::app::{ReloadError, Told};
 use crate::error::error_chain;
@@ -247,7 +248,7 @@ impl Supervisor {
             "generation does not work, the one before it is back"
         );
         self.remember_refused(failed, &proven, &reason);
-        self.held.send_replace(proven.clone());
+        self.set_held(proven.clone());
         let files = match self.files.current() {
             CurrentFiles::Readable(files) => files,
             CurrentFiles::None | CurrentFiles::Unreadable => Default::default(),
@@ -273,7 +274,7 @@ impl Supervisor {
         held: &[BundleGeneration],
         reason: &str,
     ) {
-        self.refused.send_modify(|refused| refused.add(failed, held, reason));
+        self.refused.send_modify(|refused| refused.add(failed, held, (reason, now())));
         if let Err(error) = self.files.record_refused(&self.refused.borrow()) {
             tracing::warn!(
                 error = error_chain(&error),
@@ -283,12 +284,13 @@ impl Supervisor {
     }
 
     fn report_checks(
-        &self,
+        &mut self,
         wanted: &[BundleGeneration],
         stage: CheckStage,
         results: &[CheckResult],
     ) {
         if !results.is_empty() {
+            self.status.checked(wanted, stage, results);
             let (wanted, checks) = (wanted.to_vec(), results.to_vec());
             self.report(AgentMessage::Checked { wanted, stage, checks });
         }
