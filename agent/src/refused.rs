@@ -94,7 +94,7 @@ mod tests {
             std::slice::from_ref(&shared),
             ("tls=1: broken", 7),
         );
-        assert_eq!(refused.generations(), [api.clone()]);
+        assert_eq!(refused.generations(), std::slice::from_ref(&api));
         assert_eq!(refused.reason(&[shared.clone(), api.clone()]), Some("tls=1: broken"));
         assert_eq!(refused.reason(std::slice::from_ref(&shared)), None);
         // The same number from another time is another generation.
