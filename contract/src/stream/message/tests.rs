@@ -52,7 +52,7 @@ fn a_generation_without_a_tag_is_one_that_is_not_known() {
     let frame = Frame { header: hello.to_vec(), body: Redacted::default() };
     let AgentMessage::Hello { holds, .. } = AgentMessage::decode(&frame).unwrap() else { panic!() };
     assert_eq!((holds[0].generation, &holds[0].tag), (Generation(2), &None));
-    let hello = AgentMessage::Hello { agent: "0.1.0".into(), holds };
+    let hello = AgentMessage::Hello { agent: "0.1.0".into(), holds, refused: vec![] };
     let sent = through_the_wire(&hello.encode().unwrap());
     assert_eq!(
         String::from_utf8(sent.header).unwrap(),
@@ -111,7 +111,7 @@ fn agent_messages_round_trip() {
         },
     ];
     for message in [
-        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![] },
+        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![], refused: vec![] },
         AgentMessage::Applied { holds: holds.clone(), reload: ReloadOutcome::Signalled },
         AgentMessage::Failed {
             wanted: holds,
