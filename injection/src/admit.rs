@@ -24,7 +24,9 @@ use crate::patch::secret_volumes::FilledVolumes;
 use crate::plaintext;
 use crate::pod::Pod;
 use crate::pod_size;
+use crate::readiness;
 use crate::requested::RequestedSecrets;
+use crate::verify;
 
 /// What happens to a pod.
 #[derive(Debug, PartialEq)]
@@ -141,6 +143,7 @@ fn inject(
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     patch::templates::check(annotations, &requested, diagnostics);
     patch::paths::check(annotations, &requested, diagnostics);
+    verify::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
     mapped_references::check(&containers, &requested, diagnostics);
     let agent = AgentSettings::resolve(pod, annotations, &containers, config, diagnostics);
@@ -192,7 +195,9 @@ fn inject(
         volumes: filled.into_list(),
         ..Files::new(layout::SECRETS_DIRECTORY.to_owned(), agent.mode)
     };
-    let agent_config = patch::agent::config(annotations, &agent, (files, has_program), config);
+    let readiness = readiness::resolve(&containers, agent.signalled);
+    let files = (files, has_program);
+    let agent_config = patch::agent::config(annotations, &agent, files, readiness, config);
     let of_pod = (&agent, &*containers);
     patch::status::patch(pod, of_pod, config, &mut patch);
     patch::agent::patch(pod, &agent_config, of_pod, config, diagnostics, &mut patch);

@@ -30,9 +30,11 @@ mod plaintext;
 mod plaintext_policy;
 mod pod;
 mod pod_size;
+mod readiness;
 mod references;
 mod requested;
 mod secret_volume_problem;
+mod verify;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};

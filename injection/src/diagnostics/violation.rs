@@ -1,7 +1,7 @@
 //! Why a pod cannot be admitted.
 
 use contract::template::TemplateFault;
-use contract::{BundleRef, FilePath, Quantity, SecretName, annotations, layout};
+use contract::{BundleRef, Check, FilePath, Quantity, SecretName, annotations, layout};
 
 use super::NotFirst;
 use crate::kubernetes_version::KubernetesVersion;
@@ -73,6 +73,18 @@ pub(crate) enum Violation {
         annotations::DELIVER
     )]
     ReloadWithInit { reload: String },
+    #[error(
+        "annotation {}: checks need an agent beside the application, and {}: init leaves none: \
+         remove one of them",
+        annotations::VERIFY,
+        annotations::DELIVER
+    )]
+    VerifyWithInit,
+    #[error(
+        "annotation {}: {check}: {name} is no key of the pod's bundles: write it with `{set}`",
+        annotations::VERIFY
+    )]
+    CheckedSecret { check: Check, name: SecretName, set: String },
     #[error(
         "annotation {}: first is not allowed by the operator (agentPlacement in the webhook's \
          configuration): remove the annotation",

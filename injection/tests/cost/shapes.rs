@@ -243,6 +243,46 @@ pub(crate) fn all() -> Vec<Shape> {
             let template = |at: usize| annotation(&format!("template-f{at}"), &text);
             pod(&(0..16).map(template).collect::<String>(), "[]")
         }),
+        shape("5,000 checks", pod(&annotation("verify", &"tls=1;".repeat(5000)), "[]")),
+        shape("16 checks of secrets that are not there", {
+            let check = |at: usize| format!("redis=N{at:0>240};");
+            pod(&annotation("verify", &(0..16).map(check).collect::<String>()), "[]")
+        }),
+        shape("a check of 32 KB", {
+            let check = format!("http=http://127.0.0.1:80/{}", "a,".repeat(16_000));
+            pod(&annotation("verify", &check), "[]")
+        }),
+        shape("10,000 ports, and a probe of the last one", {
+            let ports = many(10_000, &|at| format!(r#"{{"name":"p{at}","containerPort":{at}}}"#));
+            let probe =
+                format!(r#"{{"httpGet":{{"port":"p9999","path":"/{}"}}}}"#, "a".repeat(1 << 20));
+            pod("", &container(&format!(r#""ports":[{ports}],"readinessProbe":{probe}"#)))
+        }),
+        shape(
+            "200 containers with five probes each",
+            pod(
+                "",
+                &format!(
+                    "[{}]",
+                    many(200, &|at| {
+                        let get = r#"{"httpGet":{"port":"a","host":"b","scheme":"c","path":"d"}}"#;
+                        format!(
+                            r#"{{"name":"c{at}","livenessProbe":{get},"readinessProbe":{get},"startupProbe":{get},"lifecycle":{{"postStart":{get},"preStop":{get}}}}}"#
+                        )
+                    })
+                ),
+            ),
+        ),
+        shape(
+            "13,000 containers, each with a probe",
+            pod(
+                "",
+                &format!(
+                    "[{}]",
+                    many(13_000, &|_| r#"{"readinessProbe":{"httpGet":{"port":1}}}"#.to_owned())
+                ),
+            ),
+        ),
         shape("64 paths, and as many again", {
             let path = |at: usize| annotation(&format!("path-KEY_{at}"), &"a/".repeat(250));
             pod(&(0..128).map(path).collect::<String>(), "[]")

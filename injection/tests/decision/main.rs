@@ -24,4 +24,5 @@ mod secret_refs;
 mod secret_volumes;
 mod support;
 mod users;
+mod verify;
 mod violations;
