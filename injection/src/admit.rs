@@ -19,7 +19,7 @@ use crate::dns;
 use crate::exec_variable;
 use crate::mapped_references;
 use crate::patch;
-use crate::patch::mounts::MountPoints;
+use crate::patch::mounts::{MountPoints, OwnMounts};
 use crate::patch::secret_volumes::FilledVolumes;
 use crate::plaintext;
 use crate::pod::Pod;
@@ -164,7 +164,8 @@ fn inject(
         }
         has_program |= starts;
         filled.patch_mounts(app, diagnostics, &mut patch);
-        patch::mounts::patch(app, (&mut mount_points, starts), diagnostics, &mut patch);
+        let needs = OwnMounts { program: starts, mark: is_signalled };
+        patch::mounts::patch(app, (&mut mount_points, needs), diagnostics, &mut patch);
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {

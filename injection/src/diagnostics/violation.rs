@@ -153,7 +153,7 @@ pub(crate) enum Violation {
     #[error(
         "{at}: securityContext.runAsUser is not set, and {} signal=… needs it, because a process \
          can only signal processes with its own UID: set securityContext.runAsUser to the UID that \
-         the image runs as, or reload with http=… or none",
+         the application runs as (0 for root), or reload with http=… or none",
         annotations::RELOAD
     )]
     UnknownUid { at: String },
@@ -195,12 +195,11 @@ pub(crate) enum Violation {
     )]
     MountPathInside { at: String, path: String, reason: MountPointConflict },
     #[error(
-        "{at}: runs as root, and {} signal=… cannot reach it, because the agent has no rights over \
-         a process with more capabilities than its own: set securityContext.runAsUser to another \
-         UID, or reload with http=… or none",
-        annotations::RELOAD
+        "{at}: mountPath {path} overlaps {}, where the container that is signalled has its mark: \
+         mount it somewhere else, or reload with http=… or none",
+        layout::CONTAINER_MARK_DIRECTORY
     )]
-    RootSignalled { at: String },
+    MarkPathTaken { at: String, path: String },
     #[error(
         "{at}: {name} comes from a file of the volume {}, and no secret of the pod's bundles is \
          there: remove the fileKeyRef",

@@ -85,6 +85,7 @@ fn container() -> impl Strategy<Value = Value> {
     let context = prop_oneof![
         Just(json!({ "runAsUser": 1000 })),
         Just(json!({ "runAsUser": 2000 })),
+        Just(json!({ "runAsUser": 0 })),
         Just(json!({}))
     ];
     let words = prop_oneof![

@@ -22,6 +22,7 @@ mod resources;
 mod rules;
 mod secret_refs;
 mod secret_volumes;
+mod signals;
 mod support;
 mod users;
 mod verify;
