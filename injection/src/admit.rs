@@ -26,6 +26,7 @@ use crate::pod::Pod;
 use crate::pod_size;
 use crate::readiness;
 use crate::requested::RequestedSecrets;
+use crate::unhandled_signal;
 use crate::verify;
 
 /// What happens to a pod.
@@ -166,6 +167,9 @@ fn inject(
         filled.patch_mounts(app, diagnostics, &mut patch);
         let needs = OwnMounts { program: starts, mark: is_signalled };
         patch::mounts::patch(app, (&mut mount_points, needs), diagnostics, &mut patch);
+        if is_signalled {
+            unhandled_signal::warn(app, &annotations.reload, diagnostics);
+        }
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {

@@ -34,6 +34,7 @@ mod readiness;
 mod references;
 mod requested;
 mod secret_volume_problem;
+mod unhandled_signal;
 mod verify;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};

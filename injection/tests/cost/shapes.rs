@@ -283,6 +283,14 @@ pub(crate) fn all() -> Vec<Shape> {
                 ),
             ),
         ),
+        shape("a script of 2 MB that is signalled", {
+            let script = format!("{} exec java", "a;".repeat(1 << 20));
+            let signal = annotation("reload", "signal=SIGHUP");
+            let words = container(&format!(
+                r#""command":["sh","-c","{script}"],"securityContext":{{"runAsUser":1}}"#
+            ));
+            pod(&signal, &words)
+        }),
         shape("64 paths, and as many again", {
             let path = |at: usize| annotation(&format!("path-KEY_{at}"), &"a/".repeat(250));
             pod(&(0..128).map(path).collect::<String>(), "[]")

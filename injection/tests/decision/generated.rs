@@ -90,6 +90,7 @@ fn container() -> impl Strategy<Value = Value> {
     ];
     let words = prop_oneof![
         4 => Just(json!(["app", "--flag"])),
+        1 => Just(json!(["java", "-jar", "app.jar"])),
         1 => Just(json!(["sh", "-c", "echo $DATABASE_URL"])),
         1 => Just(json!(["/run/enclii/bin/enclii-agent", "exec", "--", "app"])),
         1 => Just(json!(["wrapper", "/run/enclii/bin/enclii-agent", "exec", "--", "app"])),

@@ -1,8 +1,8 @@
-//! Pods that reload on a signal: the mark of the container, and root.
+//! Pods that reload on a signal: the mark of the container, and programs without a handler.
 
 use serde_json::{Value, json};
 
-use crate::support::{Change, admitted, annotate, one, pod, refused, with_spec};
+use crate::support::{Change, admitted, annotate, decide, one, pod, refused, with_spec};
 
 fn mark(container: &str) -> Value {
     json!({
@@ -145,4 +145,46 @@ fn root_is_signalled_by_root_without_capabilities() {
     let (patched, _) = admitted(&two);
     let config = patched["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap();
     assert!(config.contains(r#""mode":"0444""#), "{config}");
+}
+
+#[test]
+fn a_program_without_a_handler_is_a_warning() {
+    let warnings = |parts: Value, reload: &str| {
+        let pod = annotate(signalled(parts), &[("reload", reload)]);
+        let (patched, warnings) = admitted(&pod);
+        // Another pass says the same, also behind the agent's program.
+        let again = match decide(&patched) {
+            injection::Decision::Inject { warnings, .. } => warnings,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(again, warnings);
+        warnings
+    };
+    let java = || json!({ "command": ["java", "-jar", "app.jar"] });
+    assert_eq!(
+        warnings(java(), "signal=SIGUSR1"),
+        ["spec.containers[0].command in container api: java does not handle SIGUSR1 by itself: \
+          unless the application does, it ends or is not told; install a handler, or use another \
+          value of enclii.io/reload (docs/guide.md, 'Programs without a handler')"]
+    );
+    let node = json!({ "args": ["node", "server.js"] });
+    assert!(warnings(node, "signal=SIGHUP")[0].starts_with("spec.containers[0].args in container"));
+    for (parts, reload) in [
+        (java(), "none"),
+        (java(), "http=http://127.0.0.1:80/"),
+        (json!({ "command": ["nginx", "-g", "daemon off;"] }), "signal=SIGHUP"),
+        (json!({}), "signal=SIGHUP"),
+    ] {
+        assert_eq!(warnings(parts, reload), [""; 0]);
+    }
+    let exec = annotate(signalled(java()), &[("deliver", "exec")]);
+    let (patched, first) = admitted(&exec);
+    assert_eq!((first.len(), admitted(&patched).1), (1, first));
+    // It is the container that is signalled that counts.
+    let mut other = signalled(json!({}));
+    other["spec"]["containers"].as_array_mut().unwrap().push(json!({
+        "name": "java", "command": ["java"],
+    }));
+    let other = annotate(other, &[("reload-container", "api")]);
+    assert_eq!(admitted(&other).1, [""; 0]);
 }
