@@ -18,9 +18,9 @@ struct SignalUse {
 
 const ALL: &[&str] = &["SIGHUP", "SIGUSR1", "SIGUSR2"];
 
-/// Each tried without a handler: Java 17, Node.js 18, Perl 5.36, PHP 8.2, Puma 5.6, Python 3.11,
-/// Ruby 3.1, uvicorn 0.17. All end, but Java goes on after SIGUSR2, which it uses itself, and Node.js
-/// starts its debugger at SIGUSR1.
+/// Each tried without a handler: Java 17, Node.js 20, Perl 5.36, PHP 8.2, Puma 5.6, Python 3.11,
+/// Ruby 3.1, uvicorn 0.17. All end, but Java goes on after SIGUSR2, which it uses itself, and
+/// Node.js starts its debugger at SIGUSR1.
 const PROGRAMS: &[SignalUse] = &[
     SignalUse { program: "java", unhandled: ALL },
     SignalUse { program: "node", unhandled: ALL },

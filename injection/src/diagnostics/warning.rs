@@ -116,8 +116,8 @@ pub(crate) enum Warning {
     )]
     ShellUse { at: String, name: String },
     #[error(
-        "{at}: {program} does not handle {signal} by itself: unless the application does, it ends or \
-         is not told; install a handler, or use another value of {} (docs/guide.md, 'Programs \
+        "{at}: {program} does not handle {signal} by itself: unless the application does, it ends \
+         or is not told; install a handler, or use another value of {} (docs/guide.md, 'Programs \
          without a handler')",
         annotations::RELOAD
     )]

@@ -1,6 +1,10 @@
 //! Pods that cost a naive reader much: long lists of everything, names that nearly match, text that
 //! is scanned again and again. Each is below what the API server accepts as a request's body.
 
+// Named, since `make bench` includes this file from elsewhere.
+#[path = "shapes/checks.rs"]
+mod checks;
+
 use std::fmt::Write as _;
 
 /// The largest body of a request to the API server, in bytes.
@@ -29,7 +33,8 @@ pub(crate) fn all() -> Vec<Shape> {
     };
     let container = |fields: &str| format!(r#"[{{"name":"api",{fields}}}]"#);
     let values = |text: &str| pod("", &container(&format!(r#""env":[{text}]"#)));
-    vec![
+    let more = checks::all().into_iter().map(|(name, json)| shape(name, json));
+    let shapes = vec![
         shape("100,000 bundles", pod(&bundles(100_000), &container(r#""env":[]"#))),
         shape("16 bundles", pod(&bundles(16), &container(r#""env":[]"#))),
         shape("a bundle name of 2 MB", pod(&annotation("secrets", &"a".repeat(2 << 20)), "[]")),
@@ -243,54 +248,6 @@ pub(crate) fn all() -> Vec<Shape> {
             let template = |at: usize| annotation(&format!("template-f{at}"), &text);
             pod(&(0..16).map(template).collect::<String>(), "[]")
         }),
-        shape("5,000 checks", pod(&annotation("verify", &"tls=1;".repeat(5000)), "[]")),
-        shape("16 checks of secrets that are not there", {
-            let check = |at: usize| format!("redis=N{at:0>240};");
-            pod(&annotation("verify", &(0..16).map(check).collect::<String>()), "[]")
-        }),
-        shape("a check of 32 KB", {
-            let check = format!("http=http://127.0.0.1:80/{}", "a,".repeat(16_000));
-            pod(&annotation("verify", &check), "[]")
-        }),
-        shape("10,000 ports, and a probe of the last one", {
-            let ports = many(10_000, &|at| format!(r#"{{"name":"p{at}","containerPort":{at}}}"#));
-            let probe =
-                format!(r#"{{"httpGet":{{"port":"p9999","path":"/{}"}}}}"#, "a".repeat(1 << 20));
-            pod("", &container(&format!(r#""ports":[{ports}],"readinessProbe":{probe}"#)))
-        }),
-        shape(
-            "200 containers with five probes each",
-            pod(
-                "",
-                &format!(
-                    "[{}]",
-                    many(200, &|at| {
-                        let get = r#"{"httpGet":{"port":"a","host":"b","scheme":"c","path":"d"}}"#;
-                        format!(
-                            r#"{{"name":"c{at}","livenessProbe":{get},"readinessProbe":{get},"startupProbe":{get},"lifecycle":{{"postStart":{get},"preStop":{get}}}}}"#
-                        )
-                    })
-                ),
-            ),
-        ),
-        shape(
-            "13,000 containers, each with a probe",
-            pod(
-                "",
-                &format!(
-                    "[{}]",
-                    many(13_000, &|_| r#"{"readinessProbe":{"httpGet":{"port":1}}}"#.to_owned())
-                ),
-            ),
-        ),
-        shape("a script of 2 MB that is signalled", {
-            let script = format!("{} exec java", "a;".repeat(1 << 20));
-            let signal = annotation("reload", "signal=SIGHUP");
-            let words = container(&format!(
-                r#""command":["sh","-c","{script}"],"securityContext":{{"runAsUser":1}}"#
-            ));
-            pod(&signal, &words)
-        }),
         shape("64 paths, and as many again", {
             let path = |at: usize| annotation(&format!("path-KEY_{at}"), &"a/".repeat(250));
             pod(&(0..128).map(path).collect::<String>(), "[]")
@@ -408,7 +365,8 @@ pub(crate) fn all() -> Vec<Shape> {
             let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
             pod("", "[]").replacen(r#""spec":{"#, &format!(r#""spec":{{"x":{nested},"#), 1)
         }),
-    ]
+    ];
+    shapes.into_iter().chain(more).collect()
 }
 
 /// A pod with these volumes and no container.

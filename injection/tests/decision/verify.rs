@@ -49,9 +49,9 @@ fn a_check_of_a_secret_that_the_pod_lacks_is_refused() {
     assert_eq!(
         refused(&with(&[("verify", "tls=443,certificate=tls.crt;redis=REDIS_URL,timeout=5s")])),
         "2 problems keep this pod from getting its secrets:\n\
-         - annotation enclii.io/verify: tls=443,certificate=tls.crt: tls.crt is no key of the pod's \
-         bundles: write it with `enclii secrets set tls.crt=- --service api --env prod --project \
-         shop`\n\
+         - annotation enclii.io/verify: tls=443,certificate=tls.crt: tls.crt is no key of the \
+         pod's bundles: write it with `enclii secrets set tls.crt=- --service api --env prod \
+         --project shop`\n\
          - annotation enclii.io/verify: redis=REDIS_URL,timeout=5s: REDIS_URL is no key of the \
          pod's bundles: write it with `enclii secrets set REDIS_URL=- --service api --env prod \
          --project shop`"

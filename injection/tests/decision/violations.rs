@@ -120,8 +120,8 @@ fn unreachable_processes_are_refused() {
             "spec.containers[0] in container api: securityContext.runAsUser is not set, and \
                 enclii.io/reload signal=… needs it, because a process can only signal processes \
                 with its own UID: \
-             set securityContext.runAsUser to the UID that the application runs as (0 for root), or \
-             reload with http=… or none",
+             set securityContext.runAsUser to the UID that the application runs as (0 for root), \
+             or reload with http=… or none",
         ),
         (
             signal(with_spec(with_uid(), json!({ "shareProcessNamespace": false }))),

@@ -1,5 +1,5 @@
-//! The mark of the container that gets a signal: a mount of its own part of the secrets' volume. The
-//! mounts of a process say which part, and the process cannot change that.
+//! The mark of the container that gets a signal: a mount of its own part of the secrets' volume.
+//! The mounts of a process say which part, whatever it writes over its environment.
 
 use contract::layout;
 use serde_json::{Value, json};
