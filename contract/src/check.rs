@@ -296,8 +296,15 @@ fn field(text: &str) -> Result<String, CheckError> {
     fits.then(|| text.to_owned()).ok_or_else(|| CheckError::Field(quoted(text)))
 }
 
+/// The beginning of a text, for an error. Somebody may write an address with a password in place of
+/// the secret that holds it, so nothing is shown of what follows a scheme or comes before an `@`.
 fn quoted(text: &str) -> String {
-    text.chars().take(80).collect()
+    let short = |text: &str| text.chars().take(80).collect::<String>();
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((before, _)), _) => format!("{}://…", short(before)),
+        (None, Some((_, after))) => format!("…@{}", short(after)),
+        (None, None) => short(text),
+    }
 }
 
 #[cfg(test)]

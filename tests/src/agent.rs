@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use contract::AgentConfig;
-use contract::agent_config::{Files, Source, VERSION};
+use contract::agent_config::{Files, Source};
 use contract::annotations::FileMode;
 use contract::layout::{CONFIG_VARIABLE, DATA_LINK};
 use contract::reload::Reload;

@@ -1,6 +1,10 @@
 //! Pods that cost a naive reader much: long lists of everything, names that nearly match, text that
 //! is scanned again and again. Each is below what the API server accepts as a request's body.
 
+// Named, since `make bench` includes this file from elsewhere.
+#[path = "shapes/checks.rs"]
+mod checks;
+
 use std::fmt::Write as _;
 
 /// The largest body of a request to the API server, in bytes.
@@ -29,7 +33,8 @@ pub(crate) fn all() -> Vec<Shape> {
     };
     let container = |fields: &str| format!(r#"[{{"name":"api",{fields}}}]"#);
     let values = |text: &str| pod("", &container(&format!(r#""env":[{text}]"#)));
-    vec![
+    let more = checks::all().into_iter().map(|(name, json)| shape(name, json));
+    let shapes = vec![
         shape("100,000 bundles", pod(&bundles(100_000), &container(r#""env":[]"#))),
         shape("16 bundles", pod(&bundles(16), &container(r#""env":[]"#))),
         shape("a bundle name of 2 MB", pod(&annotation("secrets", &"a".repeat(2 << 20)), "[]")),
@@ -360,7 +365,8 @@ pub(crate) fn all() -> Vec<Shape> {
             let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
             pod("", "[]").replacen(r#""spec":{"#, &format!(r#""spec":{{"x":{nested},"#), 1)
         }),
-    ]
+    ];
+    shapes.into_iter().chain(more).collect()
 }
 
 /// A pod with these volumes and no container.
