@@ -8,7 +8,7 @@ mod log_fields;
 mod once;
 mod reload;
 mod reports;
-pub(crate) mod status;
+mod status;
 mod verification;
 
 use std::collections::BTreeSet;
@@ -37,6 +37,7 @@ use crate::termination_message;
 use crate::verify::{BeforeWrite, Verifier};
 use reload::reload_finished;
 use status::StatusRecord;
+pub use status::now;
 use verification::{Trial, Unverified, Verification, trial_finished, verification_finished};
 
 // The source has no work to finish; its stream is cut.

@@ -5,6 +5,9 @@
 //! one that is not known is ignored. Times are seconds since 1970 by the agent's own clock, which
 //! is in `now`, so that an age is right although another machine's clock is not.
 
+pub mod age;
+pub mod report;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{BundleRef, Generation, GenerationTag};

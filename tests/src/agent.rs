@@ -8,7 +8,6 @@ use contract::AgentConfig;
 use contract::agent_config::{Files, Source};
 use contract::annotations::FileMode;
 use contract::layout::{CONFIG_VARIABLE, DATA_LINK};
-use contract::reload::Reload;
 use tempfile::TempDir;
 
 use crate::process::{Process, program};

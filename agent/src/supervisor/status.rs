@@ -178,8 +178,9 @@ fn nothing_of(bundle: &BundleRef) -> BundleStatus {
     BundleStatus { bundle, generation: None, tag: None, since: None, secrets: None }
 }
 
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
+/// The time of this machine's clock, in seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
