@@ -69,7 +69,8 @@ pub enum CheckKind {
 }
 
 /// What a login is tried at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LoginServer {
     /// PostgreSQL.
     Postgres,
@@ -197,8 +198,7 @@ impl FromStr for Check {
             Some((first, options)) => (first, Some(options)),
             None => (text, None),
         };
-        let (name, target) =
-            first.split_once('=').ok_or_else(|| CheckError::Form(quoted(text)))?;
+        let (name, target) = first.split_once('=').ok_or_else(|| CheckError::Form(quoted(text)))?;
         let (name, target) = (name.trim(), target.trim());
         let mut options = CheckOptions::parse(options)?;
         let timeout_seconds = options.take("timeout").map(timeout).transpose()?;

@@ -61,9 +61,7 @@ impl FromStr for LoopbackUrl {
         };
         let port = parse_port(port).ok_or_else(refuse)?;
         // Only what a request line may carry unescaped: no space, control character or fragment.
-        if path.len() > MAX_PATH_BYTES
-            || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
-        {
+        if path.len() > MAX_PATH_BYTES || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
             return Err(refuse());
         }
         Ok(Self { host, port, path: path.to_owned() })

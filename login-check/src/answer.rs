@@ -1,0 +1,55 @@
+//! From a request to its answer.
+
+use contract::Redacted;
+use contract::check::LoginServer;
+use contract::login_check::{LoginAction, LoginCheckAnswer, LoginCheckRequest, LoginOutcome};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+use crate::{postgres, target};
+
+/// The longest time that a request may ask for.
+const MAX_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// When the program started, and when it has to have answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// Its start.
+    pub(crate) started: Instant,
+    /// Its end.
+    pub(crate) deadline: Instant,
+}
+
+/// Does what a request asks for. The answer is there before the request's time is over.
+pub async fn answer(
+    request: &LoginCheckRequest,
+    url: &Redacted,
+    started: Instant,
+) -> LoginCheckAnswer {
+    let timeout = Duration::from_millis(request.timeout_milliseconds).min(MAX_TIMEOUT);
+    let times = Times { started, deadline: started + timeout };
+    act(&request.action, url, times).await.unwrap_or_else(LoginCheckAnswer::from)
+}
+
+async fn act(
+    action: &LoginAction,
+    url: &Redacted,
+    times: Times,
+) -> Result<LoginCheckAnswer, Failure> {
+    let server = match action {
+        LoginAction::Login { server, .. } => *server,
+        LoginAction::PostgresReload => LoginServer::Postgres,
+        LoginAction::RedisConfig(_) => LoginServer::Redis,
+    };
+    let target = target::parse(server, url)?;
+    match action {
+        LoginAction::Login { server: LoginServer::Postgres, since } => {
+            postgres::login(&target, since.as_ref(), times).await
+        }
+        LoginAction::PostgresReload => postgres::reload(&target, times).await,
+        LoginAction::Login { .. } | LoginAction::RedisConfig(_) => {
+            Err(Failure::new(LoginOutcome::Unsupported, "this program does not know the protocol"))
+        }
+    }
+}
