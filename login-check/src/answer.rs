@@ -1,13 +1,14 @@
 //! From a request to its answer.
 
+use std::time::Duration;
+
 use contract::Redacted;
 use contract::check::LoginServer;
-use contract::login_check::{LoginAction, LoginCheckAnswer, LoginCheckRequest, LoginOutcome};
-use std::time::Duration;
+use contract::login_check::{LoginAction, LoginCheckAnswer, LoginCheckRequest};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
-use crate::{postgres, target};
+use crate::{mysql, postgres, redis, target};
 
 /// The longest time that a request may ask for.
 const MAX_TIMEOUT: Duration = Duration::from_mins(2);
@@ -47,9 +48,13 @@ async fn act(
         LoginAction::Login { server: LoginServer::Postgres, since } => {
             postgres::login(&target, since.as_ref(), times).await
         }
-        LoginAction::PostgresReload => postgres::reload(&target, times).await,
-        LoginAction::Login { .. } | LoginAction::RedisConfig(_) => {
-            Err(Failure::new(LoginOutcome::Unsupported, "this program does not know the protocol"))
+        LoginAction::Login { server: LoginServer::Mysql, since } => {
+            mysql::login(&target, since.as_ref(), times).await
         }
+        LoginAction::Login { server: LoginServer::Redis, since } => {
+            redis::login(&target, since.as_ref(), times).await
+        }
+        LoginAction::PostgresReload => postgres::reload(&target, times).await,
+        LoginAction::RedisConfig(files) => redis::set_tls_files(&target, files, times).await,
     }
 }

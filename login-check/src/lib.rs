@@ -7,7 +7,8 @@
 //!   ↓
 //! attempt          one connection after the other, until a server answers
 //!   ↓
-//! postgres, redis  the protocol: login, trivial query, the application's sessions
+//! postgres, mysql, redis
+//!                  the protocol: login, trivial query, the application's sessions
 //!   ↓
 //! standard output  an answer, which has no part of the URL but host and port
 //! ```
@@ -20,7 +21,9 @@ mod answer;
 mod attempt;
 mod driven;
 mod failure;
+mod mysql;
 mod postgres;
+mod redis;
 mod stream;
 mod target;
 mod tls;

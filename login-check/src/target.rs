@@ -4,8 +4,10 @@
 //! accepted; where they differ, this program cannot tell, and says so.
 
 mod dsn;
+mod mysql;
 mod parameters;
 mod postgres;
+mod redis;
 mod tls;
 mod uri;
 
@@ -135,9 +137,8 @@ pub(crate) fn parse(server: LoginServer, value: &Redacted) -> Result<Target, Url
     }
     match server {
         LoginServer::Postgres => postgres::target(text),
-        LoginServer::Mysql | LoginServer::Redis => {
-            Err(UrlError::Unsupported("this program does not know the protocol"))
-        }
+        LoginServer::Mysql => mysql::target(text),
+        LoginServer::Redis => redis::target(text),
     }
 }
 

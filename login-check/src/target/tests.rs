@@ -114,6 +114,74 @@ fn what_no_postgres_url_is_and_what_cannot_be_told() {
 }
 
 #[test]
+fn the_forms_of_a_mysql_url() {
+    for (text, expected) in [
+        ("mysql://u:p@h/d", "h:3306 u p d prefer"),
+        ("mariadb://u:p@h:1", "h:1 u p - prefer"),
+        ("mysql+pymysql://u:p@h/d?charset=utf8mb4", "h:3306 u p d prefer"),
+        ("jdbc:mariadb://a,b:2/d?user=u&password=p", "a:3306 b:2 u p d prefer"),
+        ("mysql://u:p@h/d?ssl-mode=DISABLED", "h:3306 u p d plain"),
+        ("mysql://u:p@h/d?ssl_mode=required", "h:3306 u p d require"),
+        ("mysql://u:p@h/d?sslMode=VERIFY_CA&ssl-ca=/ca", "h:3306 u p d ca /ca"),
+        ("mysql://u:p@h/d?ssl-mode=VERIFY_IDENTITY&ssl-ca=/ca", "h:3306 u p d full /ca"),
+        ("jdbc:mariadb://h/d?user=u&sslMode=trust", "h:3306 u  d require"),
+        ("jdbc:mariadb://h/d?user=u&sslMode=verify-full&serverSslCert=/ca", "h:3306 u  d full /ca"),
+        ("mysql://u:p@h/d?ssl_ca=/ca", "h:3306 u p d ca /ca"),
+        ("mysql://u:p@h/d?tls=true", "h:3306 u p d full"),
+        ("mysql://u:p@h/d?tls=skip-verify", "h:3306 u p d require"),
+        ("mysql://u:p@h/d?ssl=false", "h:3306 u p d plain"),
+        ("jdbc:mysql://h/d?user=u&useSSL=true", "h:3306 u  d require"),
+        ("jdbc:mysql://h/d?user=u&useSSL=true&verifyServerCertificate=true", "h:3306 u  d ca"),
+    ] {
+        assert_eq!(line(LoginServer::Mysql, text), expected, "{text}");
+    }
+    for (text, expected) in [
+        ("postgres://u:p@h/d", UrlError::Invalid("its scheme is not mysql or mariadb")),
+        ("u:p@tcp(h:1)/d", UrlError::Invalid("it has no scheme")),
+        ("mysql://h/d", UrlError::Unsupported("it names no user")),
+        ("mysql://u:p@h/d?tls=custom", UrlError::Unsupported("it has an unknown word for TLS")),
+        ("mysql://u:p@h/d?unix_socket=/s", UrlError::Unsupported("it names a Unix socket")),
+        ("mysql://u:p@h/d?ssl-cert=/c", UrlError::Unsupported("it names a client certificate")),
+    ] {
+        assert_eq!(read(LoginServer::Mysql, text).err(), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn the_forms_of_a_redis_url() {
+    for (text, expected) in [
+        ("redis://h", "h:6379   - plain"),
+        ("redis://:p@h:1/2", "h:1  p 2 plain"),
+        ("redis://u:p@h/0", "h:6379 u p 0 plain"),
+        ("redis://p@h", "h:6379  p - plain"),
+        ("valkey://u:p@h?db=3", "h:6379 u p 3 plain"),
+        ("redis://h?username=u&password=p", "h:6379 u p - plain"),
+        ("rediss://u:p@h", "h:6379 u p - full"),
+        ("valkeys://u:p@h", "h:6379 u p - full"),
+        ("redis://u:p@h?ssl=true", "h:6379 u p - full"),
+        ("rediss://u:p@h?ssl_ca_certs=/ca", "h:6379 u p - full /ca"),
+        ("rediss://u:p@h?ssl_ca_certs=/ca&ssl_check_hostname=False", "h:6379 u p - ca /ca"),
+        ("rediss://u:p@h?ssl_cert_reqs=CERT_NONE", "h:6379 u p - require"),
+        ("rediss://u:p@h?verifyPeer=NONE", "h:6379 u p - require"),
+        ("rediss://u:p@h/1#insecure", "h:6379 u p 1 require"),
+        ("redis://u:p@a,b:2", "a:6379 b:2 u p - plain"),
+    ] {
+        assert_eq!(line(LoginServer::Redis, text), expected, "{text}");
+    }
+    for (text, expected) in [
+        ("hunter2", UrlError::Invalid("it has no scheme")),
+        ("https://u:p@h", UrlError::Invalid("its scheme is not redis or rediss")),
+        ("unix:///run/redis.sock", UrlError::Unsupported("it names a Unix socket")),
+        ("redis-socket:///s", UrlError::Unsupported("it names a Unix socket")),
+        ("redis-sentinel://h/0#m", UrlError::Unsupported("it asks a Sentinel for the server")),
+        ("redis://u:p@h/x", UrlError::Unsupported("its database is not a number")),
+        ("redis://u:p@", UrlError::Unsupported("it names no host")),
+    ] {
+        assert_eq!(read(LoginServer::Redis, text).err(), Some(expected), "{text}");
+    }
+}
+
+#[test]
 fn a_password_with_a_separator_is_never_taken_for_a_host() {
     for text in [
         "postgres://u:12/3@h/d",

@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod mysql;
 mod postgres;
 mod program;
+mod redis;
