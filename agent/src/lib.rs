@@ -29,4 +29,5 @@ pub mod schedule;
 pub mod source;
 pub mod supervisor;
 pub mod termination_message;
+pub mod verify;
 pub mod wait;

@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn messages_round_trip() {
         let mark = ConnectionMark { server: "a:3306".to_owned(), connection: 7 };
-        let since = Some(SessionsSince { milliseconds_ago: 1500, mark: Some(mark.clone()) });
+        let since = Some(SessionsSince { milliseconds_ago: 1500, mark: Some(mark) });
         let files = RedisTlsFiles { certificate: "/c".into(), key: "/k".into(), ca: None };
         for (action, json) in [
             (

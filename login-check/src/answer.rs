@@ -8,19 +8,11 @@ use contract::login_check::{LoginAction, LoginCheckAnswer, LoginCheckRequest};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::times::Times;
 use crate::{mysql, postgres, redis, target};
 
 /// The longest time that a request may ask for.
 const MAX_TIMEOUT: Duration = Duration::from_mins(2);
-
-/// When the program started, and when it has to have answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    /// Its start.
-    pub(crate) started: Instant,
-    /// Its end.
-    pub(crate) deadline: Instant,
-}
 
 /// Does what a request asks for. The answer is there before the request's time is over.
 pub async fn answer(

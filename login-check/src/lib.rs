@@ -26,6 +26,7 @@ mod postgres;
 mod redis;
 mod stream;
 mod target;
+mod times;
 mod tls;
 
 pub use answer::answer;

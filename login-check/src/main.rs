@@ -29,7 +29,8 @@ Usage: enclii-login-check [--help | --version]
 It reads one request from standard input and writes one line of JSON to standard output:
 
   request  two lengths of 4 bytes, big-endian; a header, JSON; the URL
-  header   {\"action\": {\"type\": \"login\", \"server\": \"postgres\"}, \"timeout_milliseconds\": 3000}
+  header   {\"action\": {\"type\": \"login\", \"server\": \"postgres\"},
+            \"timeout_milliseconds\": 3000}
   answer   {\"outcome\": \"refused\", \"reason\": \"credential\", \"detail\": \"db:5432: ...\"}
 
 Status: 0 with an answer, whatever it is; 1 without; 2 if an argument is unknown

@@ -20,11 +20,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use self::authentication::authenticate;
 use self::packets::{MAX_PACKET_BYTES, Packets};
 use self::sessions::{MysqlThread, host_of, own_sessions};
-use crate::answer::Times;
 use crate::attempt::{Attempt, Link, first};
 use crate::failure::Failure;
 use crate::stream::Bounded;
 use crate::target::Target;
+use crate::times::Times;
 
 /// `utf8mb4_general_ci`, which every version has.
 const COLLATION: u8 = 45;

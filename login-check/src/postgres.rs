@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
-use crate::answer::Times;
 use crate::attempt::{Attempt, Link, first};
 use crate::driven::{Driver, driven};
 use crate::failure::Failure;
 use crate::target::{Endpoint, Target};
+use crate::times::Times;
 
 /// What checks call themselves, so that they are not counted as sessions of the application.
 const APPLICATION_NAME: &str = "enclii-check";

@@ -11,11 +11,11 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, Red
 use tokio::time::{Instant, timeout_at};
 
 use self::clients::{clients, own_sessions, run_id};
-use crate::answer::Times;
 use crate::attempt::{Attempt, Link, first};
 use crate::driven::{Driver, driven};
 use crate::failure::Failure;
 use crate::target::{Endpoint, Target};
+use crate::times::Times;
 
 /// What checks call themselves, so that they are not counted as sessions of the application.
 const CLIENT_NAME: &str = "enclii-check";

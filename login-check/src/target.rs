@@ -6,6 +6,7 @@
 mod dsn;
 mod mysql;
 mod parameters;
+mod percent;
 mod postgres;
 mod redis;
 mod tls;

@@ -1,6 +1,7 @@
 //! libpq's other form: `host=db user=app password='it''s' dbname=shop`.
 
 use super::UrlError;
+use super::parameters::Parameters;
 use super::uri::Parts;
 
 /// Whether a text is in this form, and not a URL.
@@ -14,7 +15,7 @@ pub(super) fn is_dsn(text: &str) -> bool {
 /// When one of them is not `name=value`.
 pub(super) fn parse(text: &str) -> Result<Parts, UrlError> {
     let malformed = UrlError::Invalid("it is neither a URL nor a list of name=value");
-    let mut parts = Parts { scheme: "postgresql".to_owned(), ..Parts::default() };
+    let mut settings = Parameters::default();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let (name, after) = rest.split_once('=').ok_or(malformed)?;
@@ -23,10 +24,10 @@ pub(super) fn parse(text: &str) -> Result<Parts, UrlError> {
             return Err(malformed);
         }
         let (value, after) = value(after.trim_start()).ok_or(malformed)?;
-        parts.parameters.push(name, value);
+        settings.push(name, value);
         rest = after.trim_start();
     }
-    Ok(parts)
+    Ok(Parts::of_settings("postgresql", settings))
 }
 
 /// A value in quotes, or up to a blank. A backslash takes the next character as it is.

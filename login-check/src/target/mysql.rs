@@ -24,14 +24,12 @@ pub(super) fn target(text: &str) -> Result<Target, UrlError> {
     if given.get(&["sslcert", "sslkey", "clientcertificatekeystoreurl"]).is_some() {
         return Err(UrlError::Unsupported("it names a client certificate"));
     }
-    let user = given.get(&["user", "username"]).map(str::to_owned).or(parts.user.clone());
-    let password = given.get(&["password"]).map(str::to_owned).or(parts.password.clone());
     let path = Some(parts.path.clone()).filter(|path| !path.is_empty());
     let roots = roots(given.get(&["sslca", "serversslcert"]))?;
     Ok(Target {
         endpoints: endpoints(&parts, None, None, PORT)?,
-        user: user.ok_or(UrlError::Unsupported("it names no user"))?,
-        password: Redacted::from(password.unwrap_or_default()),
+        user: parts.user().ok_or(UrlError::Unsupported("it names no user"))?,
+        password: Redacted::from(parts.password().unwrap_or_default()),
         database: path,
         tls: mode(given, &roots)?.with(roots),
         wants_primary: false,

@@ -2,7 +2,7 @@
 //! same parameter differently: `ssl-mode`, `sslMode`, `sslmode`.
 
 use super::UrlError;
-use super::uri::decode;
+use super::percent::decode;
 
 /// The parameters, in their order.
 #[derive(Default)]
@@ -28,7 +28,7 @@ impl Parameters {
     /// wins.
     pub(super) fn get(&self, names: &[&str]) -> Option<&str> {
         let value = |name: &&str| self.0.iter().rev().find(|(other, _)| other == name);
-        let found = names.iter().find_map(|name| value(name));
+        let found = names.iter().find_map(value);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 

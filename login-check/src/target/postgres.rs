@@ -2,9 +2,9 @@
 
 use contract::Redacted;
 
-use super::parameters::plain;
+use super::parameters::{Parameters, plain};
 use super::tls::{TlsMode, roots};
-use super::{Target, UrlError, dsn, endpoints, uri};
+use super::{Roots, Target, Tls, UrlError, dsn, endpoints, uri};
 
 const PORT: u16 = 5432;
 
@@ -43,31 +43,30 @@ pub(super) fn target(text: &str) -> Result<Target, UrlError> {
     if let Some((_, _, reason)) = BEYOND_VALUES.iter().find(is_beyond) {
         return Err(UrlError::Unsupported(reason));
     }
-    let user = given.get(&["user", "username"]).map(str::to_owned).or(parts.user.clone());
-    let password = given.get(&["password"]).map(str::to_owned).or(parts.password.clone());
     let path = Some(parts.path.clone()).filter(|path| !path.is_empty());
     let standbys = given.get(&["targetsessionattrs", "targetservertype"]).map(plain);
     Ok(Target {
         endpoints: endpoints(&parts, given.get(&["host"]), given.get(&["port"]), PORT)?,
-        user: user.ok_or(UrlError::Unsupported("it names no user"))?,
-        password: Redacted::from(password.unwrap_or_default()),
+        user: parts.user().ok_or(UrlError::Unsupported("it names no user"))?,
+        password: Redacted::from(parts.password().unwrap_or_default()),
         database: given.get(&["dbname"]).map(str::to_owned).or(path),
-        tls: {
-            let file = roots(given.get(&["sslrootcert"]))?;
-            let has_file = file != super::Roots::Unnamed;
-            let mode = mode(given.get(&["sslmode"]), given.get(&["ssl"]), parts.is_jdbc)?;
-            match (mode, given.get(&["sslrootcert"])) {
-                // As libpq has it.
-                (TlsMode::Require, Some(_)) if has_file => TlsMode::VerifyCa.with(file),
-                (_, Some("system")) if given.get(&["sslmode"]).is_none() => {
-                    TlsMode::VerifyFull.with(file)
-                }
-                (mode, _) => mode.with(file),
-            }
-        },
+        tls: tls(given, parts.is_jdbc)?,
         wants_primary: matches!(standbys.as_deref(), Some("readwrite" | "primary" | "master")),
         options: given.get(&["options"]).map(str::to_owned),
     })
+}
+
+/// TLS, as libpq has it: with a CA at hand `require` checks who issued the certificate, and the
+/// system's CAs are never held against without the name.
+fn tls(given: &Parameters, is_jdbc: bool) -> Result<Tls, UrlError> {
+    let sslmode = given.get(&["sslmode"]);
+    let roots = roots(given.get(&["sslrootcert"]))?;
+    let mode = match (mode(sslmode, given.get(&["ssl"]), is_jdbc)?, &roots) {
+        (TlsMode::Prefer, Roots::Public) if sslmode.is_none() => TlsMode::VerifyFull,
+        (TlsMode::Require, Roots::Public | Roots::File(_)) => TlsMode::VerifyCa,
+        (mode, _) => mode,
+    };
+    Ok(mode.with(roots))
 }
 
 /// How far TLS goes. `sslmode` is libpq's. `ssl` is JDBC's and others': with a certificate that is

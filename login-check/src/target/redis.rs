@@ -28,10 +28,8 @@ pub(super) fn target(text: &str) -> Result<Target, UrlError> {
     if given.get(&["sslcertfile", "sslkeyfile"]).is_some() {
         return Err(UrlError::Unsupported("it names a client certificate"));
     }
-    let user = given.get(&["username", "user"]).map(str::to_owned).or(parts.user.clone());
-    let password = given.get(&["password"]).map(str::to_owned).or(parts.password.clone());
     // A word alone before the @ is the password: nobody can log in with a user alone.
-    let (user, password) = match (user, password) {
+    let (user, password) = match (parts.user(), parts.password()) {
         (Some(word), None) => (None, Some(word)),
         both => both,
     };

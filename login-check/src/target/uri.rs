@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::UrlError;
 use super::parameters::Parameters;
+use super::percent::decode;
 
 /// The most servers of one URL.
 const MAX_HOSTS: usize = 8;
@@ -15,13 +16,30 @@ pub(super) struct Parts {
     pub(super) scheme: String,
     /// Whether it began with `jdbc:`.
     pub(super) is_jdbc: bool,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
     pub(super) hosts: Vec<(String, Option<u16>)>,
     /// Without its leading slash.
     pub(super) path: String,
     pub(super) parameters: Parameters,
     pub(super) fragment: Option<String>,
+}
+
+impl Parts {
+    /// Parts that are all parameters.
+    pub(super) fn of_settings(scheme: &str, parameters: Parameters) -> Self {
+        Self { scheme: scheme.to_owned(), parameters, ..Self::default() }
+    }
+
+    /// The user, who may also be a parameter.
+    pub(super) fn user(&self) -> Option<String> {
+        self.parameters.get(&["user", "username"]).or(self.user.as_deref()).map(str::to_owned)
+    }
+
+    /// The password, which may also be a parameter.
+    pub(super) fn password(&self) -> Option<String> {
+        self.parameters.get(&["password"]).or(self.password.as_deref()).map(str::to_owned)
+    }
 }
 
 /// Splits a URL.
@@ -123,25 +141,4 @@ pub(super) fn port(text: &str) -> Result<u16, UrlError> {
 pub(super) fn is_host(text: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     text.bytes().all(is_name) || text.parse::<Ipv6Addr>().is_ok()
-}
-
-/// Decodes `%41`.
-pub(super) fn decode(text: &str) -> Result<String, UrlError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        let byte = digits
-            .filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|two| u8::from_str_radix(two, 16).ok())
-            .ok_or(UrlError::Unsupported("it has a % that is not percent-encoded, as %25"))?;
-        bytes.push(byte);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| UrlError::Unsupported("a part of it is not UTF-8 text"))
 }

@@ -165,9 +165,9 @@ fn tls_goes_as_far_as_the_url_says() {
 }
 
 /// A session of the application that stays.
-struct Held(Child, #[expect(dead_code, reason = "the client ends with it")] ChildStdin);
+struct MariaDbClient(Child, #[expect(dead_code, reason = "the client ends with it")] ChildStdin);
 
-impl Held {
+impl MariaDbClient {
     fn open(server: &MariaDb, password: &str) -> Self {
         let mut command = server.client("app_user", password);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -176,7 +176,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MariaDbClient {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -199,7 +199,7 @@ fn since(mark: Option<ConnectionMark>) -> LoginAction {
 fn old_sessions_survive_a_new_password_and_are_told_apart() {
     let server = MariaDb::start(None);
     let port = server.port;
-    let old = [Held::open(&server, PASSWORD), Held::open(&server, PASSWORD)];
+    let old = [MariaDbClient::open(&server, PASSWORD), MariaDbClient::open(&server, PASSWORD)];
     until_there_are(&server, 2);
     let mark = APP.ask(port, login(MYSQL)).mark;
     assert!(mark.is_some());
@@ -208,7 +208,7 @@ fn old_sessions_survive_a_new_password_and_are_told_apart() {
     let sessions = || new.ask(port, since(mark.clone())).sessions.unwrap();
     assert_eq!(APP.outcome(port, MYSQL), Refused(Refusal::Credential));
     assert_eq!(sessions(), Sessions { new: 0, old: 2, is_shared: false });
-    let _one = Held::open(&server, "the-new-one");
+    let _one = MariaDbClient::open(&server, "the-new-one");
     until_there_are(&server, 3);
     assert_eq!(sessions(), Sessions { new: 1, old: 2, is_shared: false });
     drop(old);

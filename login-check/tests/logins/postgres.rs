@@ -214,9 +214,9 @@ fn tls_goes_as_far_as_the_url_says() {
 }
 
 /// A session of the application that stays.
-struct Held(Child, #[expect(dead_code, reason = "psql ends with it")] ChildStdin);
+struct PsqlSession(Child, #[expect(dead_code, reason = "psql ends with it")] ChildStdin);
 
-impl Held {
+impl PsqlSession {
     fn open(postgres: &Postgres, password: &str) -> Self {
         let mut command = postgres.client("psql");
         command.env("PGPASSWORD", password).args(["-X", "-q", "-U", "app_user", "-d", "shopdb"]);
@@ -226,7 +226,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for PsqlSession {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -245,7 +245,7 @@ fn until_there_are(postgres: &Postgres, sessions: usize) {
 fn old_sessions_survive_a_new_password_and_are_told_apart() {
     let postgres = server();
     let port = postgres.port();
-    let old = [Held::open(&postgres, PASSWORD), Held::open(&postgres, PASSWORD)];
+    let old = [PsqlSession::open(&postgres, PASSWORD), PsqlSession::open(&postgres, PASSWORD)];
     until_there_are(&postgres, 2);
     set_password(&postgres, "the-new-one");
     let swapped = Instant::now();
@@ -258,7 +258,7 @@ fn old_sessions_survive_a_new_password_and_are_told_apart() {
     assert_eq!(APP.outcome(port, POSTGRES), Refused(Refusal::Credential));
     assert_eq!(sessions(), Sessions { new: 0, old: 2, is_shared: false });
     assert_eq!(sessions().in_use(), Some(false));
-    let _one = Held::open(&postgres, "the-new-one");
+    let _one = PsqlSession::open(&postgres, "the-new-one");
     until_there_are(&postgres, 3);
     assert_eq!(sessions(), Sessions { new: 1, old: 2, is_shared: false });
     drop(old);

@@ -122,9 +122,9 @@ fn a_server_that_says_nothing_costs_the_time_and_no_more() {
 }
 
 /// A session of the application that stays.
-struct Held(Child);
+struct Subscriber(Child);
 
-impl Held {
+impl Subscriber {
     fn open(redis: &Redis, password: &str) -> Self {
         let mut command = Command::new("redis-cli");
         command.args(["-p", &redis.port.to_string(), "--user", "app_user", "--no-auth-warning"]);
@@ -133,7 +133,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -156,7 +156,7 @@ fn since(mark: Option<ConnectionMark>) -> LoginAction {
 fn old_sessions_survive_a_new_password_and_are_told_apart() {
     let redis = Redis::start(ALL, None);
     let port = redis.port;
-    let old = [Held::open(&redis, PASSWORD), Held::open(&redis, PASSWORD)];
+    let old = [Subscriber::open(&redis, PASSWORD), Subscriber::open(&redis, PASSWORD)];
     until_there_are(&redis, 2);
     let mark = APP.ask(port, login(REDIS)).mark;
     assert!(mark.is_some());
@@ -165,7 +165,7 @@ fn old_sessions_survive_a_new_password_and_are_told_apart() {
     let sessions = || new.ask(port, since(mark.clone())).sessions.unwrap();
     assert_eq!(APP.outcome(port, REDIS), Refused(Refusal::Credential));
     assert_eq!(sessions(), Sessions { new: 0, old: 2, is_shared: false });
-    let _one = Held::open(&redis, "the-new-one");
+    let _one = Subscriber::open(&redis, "the-new-one");
     until_there_are(&redis, 3);
     assert_eq!(sessions(), Sessions { new: 1, old: 2, is_shared: false });
     drop(old);
@@ -221,7 +221,7 @@ fn tls_and_a_new_certificate_at_the_same_paths() {
     let files = RedisTlsFiles {
         certificate: text(&first.certificate),
         key: text(&first.key),
-        ca: Some(ca.clone()),
+        ca: Some(ca),
     };
     let answer = APP.ask(redis.port, LoginAction::RedisConfig(files.clone()));
     assert_eq!(answer.outcome, Passed, "{answer:?}");

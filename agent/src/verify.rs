@@ -1,0 +1,3 @@
+//! What must be true of the application after a reload.
+
+pub mod login;
