@@ -7,22 +7,27 @@
 
 mod certificate;
 mod http;
+pub mod login;
 mod prepared;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use contract::layout::LOGIN_CHECK_PROGRAM;
+use contract::login_check::ConnectionMark;
 use contract::stream::{BundleGeneration, CheckOutcome, CheckResult};
 use contract::{AgentConfig, Check, Readiness};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::plan::FileContents;
-use prepared::{PreparedCheck, before, prepare};
+use prepared::{CheckFailure, FailureKind, PreparedCheck, Seen, before, prepare};
 
 /// How long to wait before a check is repeated.
-const RETRY_INTERVAL: Duration = Duration::from_millis(150);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The time for the readiness probe to answer before a generation is written, and again after. It
 /// is no check of the pod's own choice, so it may not hold up a rotation for long.
@@ -37,6 +42,8 @@ pub struct Verifier {
     checks: Vec<Check>,
     /// Only where the pod names no check.
     readiness: Option<Readiness>,
+    /// The program that tries logins.
+    login_program: PathBuf,
 }
 
 /// What was seen before a generation is written.
@@ -46,6 +53,8 @@ pub struct BeforeWrite {
     pub results: Vec<CheckResult>,
     /// Whether the readiness probe may be asked afterwards. One that fails already proves nothing.
     was_ready: bool,
+    /// The newest connection of each server that numbers them, by the check.
+    marks: BTreeMap<String, ConnectionMark>,
 }
 
 /// The checks of one generation, with what they need of its files.
@@ -60,7 +69,14 @@ impl Verifier {
     #[must_use]
     pub fn new(config: &AgentConfig) -> Self {
         let readiness = config.readiness.clone().filter(|_| config.verify.is_empty());
-        Self { checks: config.verify.clone(), readiness }
+        let login_program = LOGIN_CHECK_PROGRAM.into();
+        Self { checks: config.verify.clone(), readiness, login_program }
+    }
+
+    /// Another program that tries logins, for tests.
+    #[must_use]
+    pub fn with_login_program(self, login_program: PathBuf) -> Self {
+        Self { login_program, ..self }
     }
 
     /// Whether there is anything to look at.
@@ -76,12 +92,15 @@ impl Verifier {
         desired: &FileContents,
         current: Option<&FileContents>,
     ) -> impl Future<Output = BeforeWrite> + Send + use<> {
-        let checks = before(&self.checks, desired, current);
+        let checks = before(&self.checks, desired, current, &self.login_program);
         let readiness = self.readiness.clone();
         async move {
-            let results = join_all(checks.into_iter().map(|check| async move {
+            let found = join_all(checks.into_iter().map(|check| async move {
                 let found = timeout(check.timeout(), check.attempt(None)).await;
-                check.result_before(found.unwrap_or_else(|_| Err(check.late().into())))
+                let found = found.unwrap_or_else(|_| Err(check.late().into()));
+                let mark = found.as_ref().ok().and_then(|seen: &Seen| seen.mark.clone());
+                let result = check.result_before(found);
+                (mark.map(|mark| (result.check.clone(), mark)), result)
             }));
             let ready = async {
                 match &readiness {
@@ -91,8 +110,9 @@ impl Verifier {
                     None => false,
                 }
             };
-            let (results, was_ready) = tokio::join!(results, ready);
-            BeforeWrite { results, was_ready }
+            let (found, was_ready) = tokio::join!(found, ready);
+            let (marks, results): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+            BeforeWrite { results, was_ready, marks: marks.into_iter().flatten().collect() }
         }
     }
 
@@ -106,8 +126,9 @@ impl Verifier {
         before: Option<&BeforeWrite>,
     ) -> GenerationChecks {
         let was_ready = before.is_some_and(|before| before.was_ready);
+        let marks = before.map(|before| before.marks.clone()).unwrap_or_default();
         GenerationChecks {
-            prepared: prepare(&self.checks, files, held),
+            prepared: prepare(&self.checks, files, held, (&self.login_program, &marks)),
             readiness: self.readiness.clone().filter(|_| was_ready),
         }
     }
@@ -119,7 +140,7 @@ impl BeforeWrite {
     #[must_use]
     pub fn of_restore(results: &[CheckResult]) -> Self {
         let was_ready = results.iter().any(|result| result.check == READINESS);
-        Self { results: Vec::new(), was_ready }
+        Self { results: Vec::new(), was_ready, marks: BTreeMap::new() }
     }
 
     /// Whether a check says that the generation does not work.
@@ -171,10 +192,11 @@ async fn until_true(check: &PreparedCheck, swapped_at: Instant) -> CheckResult {
     loop {
         match timeout_at(end, check.attempt(Some(swapped_at))).await {
             Ok(Ok(seen)) => return check.passed(seen),
-            Ok(Err(failure)) if failure.is_final || Instant::now() + RETRY_INTERVAL >= end => {
-                return check.failed(failure.detail);
-            }
-            Ok(Err(failure)) => last = Some(failure.detail),
+            Ok(Err(CheckFailure { detail, kind })) => match kind {
+                FailureKind::CannotTell => return check.skipped(detail),
+                FailureKind::NotYet if Instant::now() + RETRY_INTERVAL < end => last = Some(detail),
+                FailureKind::NotYet | FailureKind::Wrong => return check.failed(detail),
+            },
             Err(_) => return check.failed(last.unwrap_or_else(|| check.late())),
         }
         sleep(RETRY_INTERVAL).await;

@@ -69,7 +69,8 @@ pub enum CheckKind {
 }
 
 /// What a login is tried at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LoginServer {
     /// PostgreSQL.
     Postgres,

@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod exec_config;
 pub mod file_path;
 pub mod layout;
+pub mod login_check;
 pub mod loopback_url;
 #[cfg(feature = "api")]
 pub mod metadata;

@@ -1,13 +1,19 @@
 //! One check with what it needs of a generation's files.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use contract::check::{CheckKind, LoginServer};
+use contract::login_check::{
+    ConnectionMark, LoginAction, LoginCheckAnswer, LoginCheckRequest, LoginOutcome, SessionsSince,
+};
 use contract::stream::{BundleGeneration, CheckOutcome, CheckResult};
 use contract::{Check, FileName, LoopbackUrl, Redacted};
 use tokio::time::Instant;
 
 use super::certificate::{self, CertificateError, KeyState, ServerCertificate};
+use super::login::{self, LoginCheckError};
 use super::{http, tls};
 use crate::error::error_chain;
 use crate::plan::FileContents;
@@ -47,11 +53,18 @@ enum PreparedKind {
 pub(super) struct CheckFailure {
     /// What was seen; never a value.
     pub(super) detail: String,
-    /// Whether it stays so.
-    pub(super) is_final: bool,
-    /// Whether it says that the new value is wrong. Otherwise it says nothing, as a server that
-    /// cannot be reached.
-    pub(super) is_proof: bool,
+    pub(super) kind: FailureKind,
+}
+
+/// What a check says that is not true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The new value is wrong, and stays so.
+    Wrong,
+    /// It may become true.
+    NotYet,
+    /// It cannot be looked at from here.
+    CannotTell,
 }
 
 /// What a check that is true has seen.
@@ -59,11 +72,19 @@ pub(super) struct CheckFailure {
 pub(super) struct Seen {
     pub(super) detail: String,
     pub(super) in_use: Option<bool>,
+    /// The check's own connection to a server that numbers its connections.
+    pub(super) mark: Option<ConnectionMark>,
+}
+
+impl From<String> for Seen {
+    fn from(detail: String) -> Self {
+        Self { detail, in_use: None, mark: None }
+    }
 }
 
 impl From<String> for CheckFailure {
     fn from(detail: String) -> Self {
-        Self { detail, is_final: false, is_proof: false }
+        Self { detail, kind: FailureKind::NotYet }
     }
 }
 
@@ -72,6 +93,7 @@ pub(super) fn before(
     checks: &[Check],
     desired: &FileContents,
     current: Option<&FileContents>,
+    login_program: &Path,
 ) -> Vec<PreparedCheck> {
     let changes = |file: &FileName| match current {
         Some(current) => current.get(file) != desired.get(file),
@@ -97,7 +119,13 @@ pub(super) fn before(
                 if !changes(&file) {
                     return None;
                 }
-                PreparedKind::Login { server: *server, url: desired.get(&file).cloned(), file }
+                PreparedKind::Login(LoginAttempt {
+                    server: *server,
+                    url: desired.get(&file).cloned(),
+                    file,
+                    program: login_program.to_owned(),
+                    mark: None,
+                })
             }
         };
         Some(PreparedCheck { name: check.to_string(), timeout: check.timeout(), kind })
@@ -105,13 +133,16 @@ pub(super) fn before(
     checks.iter().filter_map(prepare).collect()
 }
 
-/// The checks of the generation that `files` hold.
+/// The checks of the generation that `files` hold. `marks` are the newest connections before the
+/// application was told, by the check.
 pub(super) fn prepare(
     checks: &[Check],
     files: &FileContents,
     held: &[BundleGeneration],
+    (login_program, marks): (&Path, &BTreeMap<String, ConnectionMark>),
 ) -> Vec<PreparedCheck> {
     let prepare = |check: &Check| {
+        let name = check.to_string();
         let kind = match check.kind.clone() {
             CheckKind::Tls { port, sni, certificate: named } => {
                 let certificate = certificate::find(files, named.as_ref());
@@ -123,10 +154,16 @@ pub(super) fn prepare(
             }
             CheckKind::Login { server, url } => {
                 let file = FileName::from(&url);
-                PreparedKind::Login { server, url: files.get(&file).cloned(), file }
+                PreparedKind::Login(LoginAttempt {
+                    server,
+                    url: files.get(&file).cloned(),
+                    file,
+                    program: login_program.to_owned(),
+                    mark: marks.get(&name).cloned(),
+                })
             }
         };
-        PreparedCheck { name: check.to_string(), timeout: check.timeout(), kind }
+        PreparedCheck { name, timeout: check.timeout(), kind }
     };
     checks.iter().map(prepare).collect()
 }
@@ -139,7 +176,6 @@ impl PreparedCheck {
 
     /// Makes the check once. `swapped_at` is when the files were written, if they are.
     pub(super) async fn attempt(&self, swapped_at: Option<Instant>) -> Result<Seen, CheckFailure> {
-        let seen = |detail| Seen { detail, in_use: None };
         match &self.kind {
             PreparedKind::Pair(pair) => pair_state(pair),
             PreparedKind::Served { port, sni, certificate } => {
@@ -148,19 +184,19 @@ impl PreparedCheck {
                 let served = served.await.map_err(|error| error_chain(&error))?;
                 let file = &certificate.file;
                 match served == certificate.leaf {
-                    true => Ok(Seen { detail: format!("serves {file}"), in_use: Some(true) }),
+                    true => {
+                        let detail = format!("serves {file}");
+                        Ok(Seen { detail, in_use: Some(true), mark: None })
+                    }
                     false => {
                         Err(format!("port {port} serves another certificate than {file}").into())
                     }
                 }
             }
             PreparedKind::Http { url, field, generations } => {
-                Ok(http::get(url, field.as_deref(), generations).await.map(seen)?)
+                Ok(http::get(url, field.as_deref(), generations).await.map(Seen::from)?)
             }
-            PreparedKind::Login { server, url, file } => {
-                let _ = (server, url, file, swapped_at);
-                Err("logins are not checked yet".to_owned().into())
-            }
+            PreparedKind::Login(attempt) => attempt.run(self.timeout, swapped_at).await,
         }
     }
 
@@ -173,9 +209,13 @@ impl PreparedCheck {
     pub(super) fn result_before(&self, found: Result<Seen, CheckFailure>) -> CheckResult {
         match found {
             Ok(seen) => self.passed(seen),
-            Err(failure) if failure.is_proof => self.failed(failure.detail),
-            Err(failure) => self.result(CheckOutcome::Skipped, failure.detail, None),
+            Err(CheckFailure { detail, kind: FailureKind::Wrong }) => self.failed(detail),
+            Err(CheckFailure { detail, .. }) => self.skipped(detail),
         }
+    }
+
+    pub(super) fn skipped(&self, detail: String) -> CheckResult {
+        self.result(CheckOutcome::Skipped, detail, None)
     }
 
     pub(super) fn passed(&self, seen: Seen) -> CheckResult {
@@ -191,13 +231,56 @@ impl PreparedCheck {
     }
 }
 
+impl LoginAttempt {
+    async fn run(
+        &self,
+        timeout: Duration,
+        swapped_at: Option<Instant>,
+    ) -> Result<Seen, CheckFailure> {
+        let Self { server, file, url, program, mark } = self;
+        let url = url.as_ref().ok_or_else(|| wrong(format!("there is no secret {file}")))?;
+        let milliseconds = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
+        let since = swapped_at.map(|at| SessionsSince {
+            milliseconds_ago: milliseconds(at.elapsed()),
+            mark: mark.clone(),
+        });
+        let action = LoginAction::Login { server: *server, since };
+        let request = LoginCheckRequest { action, timeout_milliseconds: milliseconds(timeout) };
+        read_answer(login::check(program, &request, url).await)
+    }
+}
+
+/// What an answer of the program says. A login that the server refuses is not tried again: some
+/// servers lock an account after a few.
+fn read_answer(answer: Result<LoginCheckAnswer, LoginCheckError>) -> Result<Seen, CheckFailure> {
+    let answer = match answer {
+        Ok(answer) => answer,
+        // An image without the program, or a limit that it does not fit in.
+        Err(error) => {
+            let detail = error_chain(&error);
+            return Err(CheckFailure { detail, kind: FailureKind::CannotTell });
+        }
+    };
+    let LoginCheckAnswer { outcome, sessions, mark, detail, .. } = answer;
+    let kind = match outcome {
+        LoginOutcome::Passed => {
+            let in_use = sessions.and_then(|sessions| sessions.in_use());
+            return Ok(Seen { detail, in_use, mark });
+        }
+        LoginOutcome::Refused(_) | LoginOutcome::Invalid => FailureKind::Wrong,
+        LoginOutcome::Unreachable(_) => FailureKind::NotYet,
+        LoginOutcome::Unsupported => FailureKind::CannotTell,
+    };
+    Err(CheckFailure { detail, kind })
+}
+
 /// A failure that stays, since it is in the files.
 fn wrong(detail: String) -> CheckFailure {
-    CheckFailure { detail, is_final: true, is_proof: true }
+    CheckFailure { detail, kind: FailureKind::Wrong }
 }
 
 fn pair_state(pair: &Result<(FileName, KeyState), CertificateError>) -> Result<Seen, CheckFailure> {
-    let seen = |detail| Ok(Seen { detail, in_use: None });
+    let seen = |detail: String| Ok(Seen::from(detail));
     match pair {
         Ok((file, KeyState::Present)) => seen(format!("{file} has its private key")),
         Ok((file, KeyState::Absent)) => seen(format!("{file} can be read")),
@@ -205,5 +288,29 @@ fn pair_state(pair: &Result<(FileName, KeyState), CertificateError>) -> Result<S
             Err(wrong(CertificateError::KeyMismatch(file.clone()).to_string()))
         }
         Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::login_check::{Refusal, Unreachable};
+
+    use super::*;
+
+    #[test]
+    fn what_an_answer_says() {
+        for (outcome, expected) in [
+            (LoginOutcome::Passed, None),
+            (LoginOutcome::Refused(Refusal::Credential), Some(FailureKind::Wrong)),
+            (LoginOutcome::Refused(Refusal::Database), Some(FailureKind::Wrong)),
+            (LoginOutcome::Invalid, Some(FailureKind::Wrong)),
+            (LoginOutcome::Unreachable(Unreachable::Connect), Some(FailureKind::NotYet)),
+            (LoginOutcome::Unsupported, Some(FailureKind::CannotTell)),
+        ] {
+            let answer = read_answer(Ok(LoginCheckAnswer::new(outcome, "d")));
+            assert_eq!(answer.err().map(|failure| failure.kind), expected, "{outcome:?}");
+        }
+        let failure = read_answer(Err(LoginCheckError::Timeout)).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::CannotTell);
     }
 }
