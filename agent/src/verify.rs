@@ -8,6 +8,7 @@
 mod certificate;
 mod http;
 pub mod login;
+mod login_attempt;
 mod prepared;
 mod tls;
 

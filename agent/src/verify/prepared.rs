@@ -1,19 +1,17 @@
 //! One check with what it needs of a generation's files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use contract::check::{CheckKind, LoginServer};
-use contract::login_check::{
-    ConnectionMark, LoginAction, LoginCheckAnswer, LoginCheckRequest, LoginOutcome, SessionsSince,
-};
+use contract::check::CheckKind;
+use contract::login_check::ConnectionMark;
 use contract::stream::{BundleGeneration, CheckOutcome, CheckResult};
-use contract::{Check, FileName, LoopbackUrl, Redacted};
+use contract::{Check, FileName, LoopbackUrl};
 use tokio::time::Instant;
 
 use super::certificate::{self, CertificateError, KeyState, ServerCertificate};
-use super::login::{self, LoginCheckError};
+use super::login_attempt::LoginAttempt;
 use super::{http, tls};
 use crate::error::error_chain;
 use crate::plan::FileContents;
@@ -41,11 +39,7 @@ enum PreparedKind {
         field: Option<String>,
         generations: Vec<String>,
     },
-    Login {
-        server: LoginServer,
-        url: Option<Redacted>,
-        file: FileName,
-    },
+    Login(LoginAttempt),
 }
 
 /// A check that is not true, so far.
@@ -231,51 +225,8 @@ impl PreparedCheck {
     }
 }
 
-impl LoginAttempt {
-    async fn run(
-        &self,
-        timeout: Duration,
-        swapped_at: Option<Instant>,
-    ) -> Result<Seen, CheckFailure> {
-        let Self { server, file, url, program, mark } = self;
-        let url = url.as_ref().ok_or_else(|| wrong(format!("there is no secret {file}")))?;
-        let milliseconds = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
-        let since = swapped_at.map(|at| SessionsSince {
-            milliseconds_ago: milliseconds(at.elapsed()),
-            mark: mark.clone(),
-        });
-        let action = LoginAction::Login { server: *server, since };
-        let request = LoginCheckRequest { action, timeout_milliseconds: milliseconds(timeout) };
-        read_answer(login::check(program, &request, url).await)
-    }
-}
-
-/// What an answer of the program says. A login that the server refuses is not tried again: some
-/// servers lock an account after a few.
-fn read_answer(answer: Result<LoginCheckAnswer, LoginCheckError>) -> Result<Seen, CheckFailure> {
-    let answer = match answer {
-        Ok(answer) => answer,
-        // An image without the program, or a limit that it does not fit in.
-        Err(error) => {
-            let detail = error_chain(&error);
-            return Err(CheckFailure { detail, kind: FailureKind::CannotTell });
-        }
-    };
-    let LoginCheckAnswer { outcome, sessions, mark, detail, .. } = answer;
-    let kind = match outcome {
-        LoginOutcome::Passed => {
-            let in_use = sessions.and_then(|sessions| sessions.in_use());
-            return Ok(Seen { detail, in_use, mark });
-        }
-        LoginOutcome::Refused(_) | LoginOutcome::Invalid => FailureKind::Wrong,
-        LoginOutcome::Unreachable(_) => FailureKind::NotYet,
-        LoginOutcome::Unsupported => FailureKind::CannotTell,
-    };
-    Err(CheckFailure { detail, kind })
-}
-
 /// A failure that stays, since it is in the files.
-fn wrong(detail: String) -> CheckFailure {
+pub(super) fn wrong(detail: String) -> CheckFailure {
     CheckFailure { detail, kind: FailureKind::Wrong }
 }
 
@@ -288,29 +239,5 @@ fn pair_state(pair: &Result<(FileName, KeyState), CertificateError>) -> Result<S
             Err(wrong(CertificateError::KeyMismatch(file.clone()).to_string()))
         }
         Err(error) => Err(wrong(error.to_string())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use contract::login_check::{Refusal, Unreachable};
-
-    use super::*;
-
-    #[test]
-    fn what_an_answer_says() {
-        for (outcome, expected) in [
-            (LoginOutcome::Passed, None),
-            (LoginOutcome::Refused(Refusal::Credential), Some(FailureKind::Wrong)),
-            (LoginOutcome::Refused(Refusal::Database), Some(FailureKind::Wrong)),
-            (LoginOutcome::Invalid, Some(FailureKind::Wrong)),
-            (LoginOutcome::Unreachable(Unreachable::Connect), Some(FailureKind::NotYet)),
-            (LoginOutcome::Unsupported, Some(FailureKind::CannotTell)),
-        ] {
-            let answer = read_answer(Ok(LoginCheckAnswer::new(outcome, "d")));
-            assert_eq!(answer.err().map(|failure| failure.kind), expected, "{outcome:?}");
-        }
-        let failure = read_answer(Err(LoginCheckError::Timeout)).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::CannotTell);
     }
 }
