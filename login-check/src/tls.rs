@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use contract::login_check::Unreachable;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore,
     SignatureScheme,
@@ -40,10 +42,11 @@ impl TlsClient {
     pub(crate) fn new(tls: &Tls) -> Result<Self, Failure> {
         let failed = |text: &str| Failure::unsupported(format!("set up TLS: {text}"));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut pinned = Vec::new();
         let chain = match tls.check {
             CertificateCheck::None => None,
             CertificateCheck::Issuer | CertificateCheck::IssuerAndName => {
-                let roots = roots(&tls.roots).map_err(failed)?;
+                let roots = roots(&tls.roots, &mut pinned).map_err(failed)?;
                 let builder =
                     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
                 Some(builder.build().map_err(|_| failed("the CA certificates are unusable"))?)
@@ -52,6 +55,7 @@ impl TlsClient {
         let policy = CertificatePolicy {
             provider: provider.clone(),
             chain,
+            pinned,
             checks_name: tls.check == CertificateCheck::IssuerAndName,
         };
         let builder = ClientConfig::builder_with_provider(provider)
@@ -106,7 +110,11 @@ fn is_of_unknown_issuer(error: &TlsError) -> bool {
     )
 }
 
-fn roots(source: &Roots) -> Result<RootCertStore, &'static str> {
+/// The CAs, and the certificates that a file has as they are.
+fn roots(
+    source: &Roots,
+    pinned: &mut Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, &'static str> {
     match source {
         Roots::Unnamed | Roots::Public => {
             Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
@@ -114,6 +122,7 @@ fn roots(source: &Roots) -> Result<RootCertStore, &'static str> {
         Roots::File(path) => {
             let pem = read_file(path)
                 .map_err(|_| "the URL's CA file cannot be read in the agent's container")?;
+            pinned.extend(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
             runtime::root_certs::from_pem(&pem)
                 .map_err(|_| "the URL's CA file has no CA certificate")
         }
@@ -140,6 +149,9 @@ struct CertificatePolicy {
     provider: Arc<CryptoProvider>,
     /// Checks the issuer, and then the name.
     chain: Option<Arc<WebPkiServerVerifier>>,
+    /// Those of the CA file. A server may have one of them itself: `openssl req -x509` makes a CA
+    /// of what is then a server's certificate, and OpenSSL takes it.
+    pinned: Vec<CertificateDer<'static>>,
     checks_name: bool,
 }
 
@@ -153,7 +165,17 @@ impl ServerCertVerifier for CertificatePolicy {
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        let result = match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // The last of what is looked at before the issuer. That it is still valid comes first.
+            Err(TlsError::InvalidCertificate(CertificateError::Other(_)))
+                if self.pinned.iter().any(|pinned| pinned == certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)
+                    .map(|()| ServerCertVerified::assertion())
+            }
+            result => result,
+        };
+        match result {
             Err(TlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.checks_name => Ok(ServerCertVerified::assertion()),

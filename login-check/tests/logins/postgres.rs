@@ -194,6 +194,22 @@ fn tls_goes_as_far_as_the_url_says() {
     .unwrap();
     assert_eq!(outcome(&format!("?sslmode=verify-ca&sslrootcert={other}")), Passed);
 
+    // One that signed itself, in the URL's CA file and not.
+    let own = TestCertificate::write_self_signed(folder.path(), "self", "127.0.0.1");
+    let elsewhere = TestCertificate::write_self_signed(folder.path(), "alien", "127.0.0.1");
+    let pinned = format!("?sslmode=verify-full&sslrootcert={}", own.ca.display());
+    let alien = format!("?sslmode=verify-full&sslrootcert={}", elsewhere.ca.display());
+    serve(&postgres, &own);
+    wait::until("PostgreSQL to serve it", Duration::from_secs(20), || {
+        Ok((outcome(&pinned) == Passed).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(outcome(&alien), Unreachable(Reason::Tls));
+    assert_eq!(outcome("?sslmode=verify-full"), Unsupported);
+    let url = APP.url(port).replace("127.0.0.1", "localhost");
+    let answer = ask(&format!("{url}{pinned}"), login(POSTGRES), Duration::from_secs(10));
+    assert_eq!(answer.outcome, Unreachable(Reason::Tls), "for another name: {answer:?}");
+
     // TLS is required, and then refused.
     let hba = postgres.sql("enclii", "SHOW hba_file").unwrap();
     for (line, plain, encrypted) in [

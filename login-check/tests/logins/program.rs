@@ -102,6 +102,13 @@ pub(crate) fn closed_port() -> u16 {
     e2e::port::free_port().unwrap()
 }
 
+fn write(folder: &Path, stem: &str, kind: &str, text: &str) -> PathBuf {
+    let path = folder.join(format!("{stem}-{kind}.pem"));
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    path
+}
+
 /// A CA, a certificate for a name, and their files.
 pub(crate) struct TestCertificate {
     pub(crate) ca: PathBuf,
@@ -118,17 +125,23 @@ impl TestCertificate {
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
-        let write = |kind: &str, text: String| {
-            let path = folder.join(format!("{stem}-{kind}.pem"));
-            let mut file = std::fs::File::create(&path).unwrap();
-            file.write_all(text.as_bytes()).unwrap();
-            path
-        };
+        let write = |kind: &str, text: String| write(folder, stem, kind, &text);
         Self {
             ca: write("ca", ca.pem()),
             certificate: write("certificate", leaf.pem()),
             key: write("key", key.serialize_pem()),
         }
+    }
+
+    /// Writes a certificate that signed itself and may sign others, as `openssl req -x509` makes
+    /// it. It is its own CA.
+    pub(crate) fn write_self_signed(folder: &Path, stem: &str, name: &str) -> Self {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = write(folder, stem, "ca", &params.self_signed(&key).unwrap().pem());
+        let key = write(folder, stem, "key", &key.serialize_pem());
+        Self { ca: certificate.clone(), certificate, key }
     }
 }
 
