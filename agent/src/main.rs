@@ -13,6 +13,7 @@ use agent::args::{self, Args, Command};
 use agent::error::error_chain;
 use agent::exec::{self, Ending, ExecArgs};
 use agent::supervisor::{Mode, Stopped};
+use agent::verify::Verifier;
 use agent::{files, program, supervisor, wait};
 use contract::agent_status::report::{self, Line, LineMark};
 use contract::layout::RESTART_EXIT_CODE;
@@ -133,6 +134,7 @@ fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
     }
     hardening::apply()?;
     let application = Application::new(&config, pod_uid, PROC.into())?;
+    let verifier = Verifier::new(&config);
     // One thread serves everything. The blocking thread resolves host names and ends after a
     // second without work.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -144,7 +146,7 @@ fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "agent started");
-        supervisor::run(config, application, mode, &tasks, &shutdown)
+        supervisor::run(config, (application, verifier), mode, &tasks, &shutdown)
             .await
             .map_err(Box::<dyn Error>::from)
     })?;

@@ -162,12 +162,11 @@ enum LoopEnd {
 /// stay.
 pub async fn run(
     config: AgentConfig,
-    application: Application,
+    (application, verifier): (Application, Verifier),
     mode: Mode,
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Stopped, SupervisorError> {
-    let verifier = Verifier::new(&config);
     let volume = SecretsVolume::open(&config.files)?;
     let status = StatusRecord::new(&config, volume.status());
     let AgentConfig { source, bundles, files, .. } = config;

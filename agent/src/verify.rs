@@ -117,19 +117,19 @@ impl Verifier {
         }
     }
 
-    /// The checks of the generation that `files` hold. `before` is what was seen before it was
-    /// written; without it, the readiness probe is not asked.
+    /// The checks of the generation that `files` hold, after one that held `previous`. `before` is
+    /// what was seen before it was written; without it, the readiness probe is not asked.
     #[must_use]
     pub fn of_generation(
         &self,
-        files: &FileContents,
+        (files, previous): (&FileContents, Option<&FileContents>),
         held: &[BundleGeneration],
         before: Option<&BeforeWrite>,
     ) -> GenerationChecks {
         let was_ready = before.is_some_and(|before| before.was_ready);
         let marks = before.map(|before| before.marks.clone()).unwrap_or_default();
         GenerationChecks {
-            prepared: prepare(&self.checks, files, held, (&self.login_program, &marks)),
+            prepared: prepare(&self.checks, (files, previous), held, (&self.login_program, &marks)),
             readiness: self.readiness.clone().filter(|_| was_ready),
         }
     }

@@ -75,11 +75,7 @@ impl Supervisor {
         if self.verifier.is_empty() || self.mode == super::Mode::Once || !is_change {
             return Some(desired);
         }
-        let current = match &current {
-            CurrentFiles::Readable(files) => Some(files),
-            CurrentFiles::None | CurrentFiles::Unreadable => None,
-        };
-        let checks = Box::pin(self.verifier.before_write(&desired.files, current));
+        let checks = Box::pin(self.verifier.before_write(&desired.files, current.readable()));
         self.trial = Some(Trial { desired, received_at, checks });
         None
     }
@@ -114,7 +110,9 @@ impl Supervisor {
         if !has_previous || self.application.wants_restart() {
             return None;
         }
-        let checks = self.verifier.of_generation(&desired.files, &desired.held, before);
+        let current = self.files.current();
+        let files = (&desired.files, current.readable());
+        let checks = self.verifier.of_generation(files, &desired.held, before);
         Some(Unverified { checks, restores: None })
     }
 
@@ -212,7 +210,7 @@ impl Supervisor {
     pub(super) fn resume_verification(&mut self) {
         let CurrentFiles::Readable(files) = self.files.current() else { return };
         let held = self.held.borrow().clone();
-        let checks = self.verifier.of_generation(&files, &held, None);
+        let checks = self.verifier.of_generation((&files, None), &held, None);
         self.unverified = Some(Unverified { checks, restores: None });
     }
 
@@ -254,7 +252,7 @@ impl Supervisor {
             CurrentFiles::None | CurrentFiles::Unreadable => Default::default(),
         };
         let before = BeforeWrite::of_restore(results);
-        let checks = self.verifier.of_generation(&files, &proven, Some(&before));
+        let checks = self.verifier.of_generation((&files, None), &proven, Some(&before));
         let restores = Some(RestoredFrom { failed: failed.to_vec(), reason });
         self.unverified = Some(Unverified { checks, restores });
         self.keep_previous_for_readers();

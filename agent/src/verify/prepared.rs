@@ -127,11 +127,12 @@ pub(super) fn before(
     checks.iter().filter_map(prepare).collect()
 }
 
-/// The checks of the generation that `files` hold. `marks` are the newest connections before the
-/// application was told, by the check.
+/// The checks of the generation that `files` hold, after one that held `previous`. A login with a
+/// value that stays is not tried: a database that is away says nothing of the other secrets.
+/// `marks` are the newest connections before the application was told, by the check.
 pub(super) fn prepare(
     checks: &[Check],
-    files: &FileContents,
+    (files, previous): (&FileContents, Option<&FileContents>),
     held: &[BundleGeneration],
     (login_program, marks): (&Path, &BTreeMap<String, ConnectionMark>),
 ) -> Vec<PreparedCheck> {
@@ -148,6 +149,9 @@ pub(super) fn prepare(
             }
             CheckKind::Login { server, url } => {
                 let file = FileName::from(&url);
+                if previous.is_some_and(|previous| previous.get(&file) == files.get(&file)) {
+                    return None;
+                }
                 PreparedKind::Login(LoginAttempt {
                     server,
                     url: files.get(&file).cloned(),
@@ -157,9 +161,9 @@ pub(super) fn prepare(
                 })
             }
         };
-        PreparedCheck { name, timeout: check.timeout(), kind }
+        Some(PreparedCheck { name, timeout: check.timeout(), kind })
     };
-    checks.iter().map(prepare).collect()
+    checks.iter().filter_map(prepare).collect()
 }
 
 impl PreparedCheck {

@@ -5,6 +5,7 @@
 mod application;
 mod files;
 mod login;
+mod logins;
 mod once;
 mod pod;
 mod server;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
 use agent::supervisor::{self, Mode, Stopped, SupervisorError};
+use agent::verify::Verifier;
 use contract::agent_config::{Files, Source};
 use contract::annotations::FileMode;
 use contract::stream::{AgentMessage, ReloadOutcome};
@@ -61,12 +62,19 @@ impl Pod {
     }
 
     pub(crate) fn start_with(config: AgentConfig) -> Agent {
+        let verifier = Verifier::new(&config);
+        Self::start_checked(config, verifier)
+    }
+
+    /// Starts an agent with another program that tries logins.
+    pub(crate) fn start_checked(config: AgentConfig, verifier: Verifier) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
         let application = Application::new(&config, None, PROC.into()).unwrap();
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {
-            supervisor::run(config, application, Mode::Serve, &tasks, &agent_shutdown).await
+            supervisor::run(config, (application, verifier), Mode::Serve, &tasks, &agent_shutdown)
+                .await
         });
         Agent { running, shutdown }
     }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::stream::CheckOutcome;
 use crate::stream::frame::Decoder;
 
 fn through_the_wire(bytes: &Redacted) -> Frame {
