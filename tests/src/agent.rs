@@ -53,6 +53,9 @@ impl Agent {
             files: Files::new(text(&files)?, FileMode::OWNER),
             program_directory: None,
             reload: Reload::None,
+            reload_timeout_seconds: None,
+            verify: Vec::new(),
+            readiness: None,
         };
         let mut agent = Self { process: None, config, directory };
         agent.run()?;
