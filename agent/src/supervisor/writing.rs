@@ -19,7 +19,8 @@ impl Supervisor {
         self.is_rejected = false;
         let held = snapshot.holds();
         let refused = self.refused.borrow().reason(&held).map(str::to_owned);
-        if let Some(detail) = refused {
+        // Without files the application has nothing at all.
+        if let Some(detail) = refused.filter(|_| self.files.has_generation()) {
             tracing::warn!(
                 bundle = log_fields::bundles(&held),
                 generation = log_fields::generations(&held),

@@ -262,11 +262,11 @@ checks after the reload of api-prod generation 6 9s ago:
     }
 
     /// A change of the status, and what is wrong then.
-    type Case = (fn(&mut Value), &'static str);
+    type ProblemCase = (fn(&mut Value), &'static str);
 
     #[test]
     fn what_a_status_shows_is_wrong_although_the_agent_does_not_say_so() {
-        let cases: [Case; 4] = [
+        let cases: [ProblemCase; 4] = [
             (|it| it["source"]["connected"] = json!(false), "no connection to switchyard"),
             (|it| it["reload"]["outcome"] = json!("failed"), "was not told"),
             (|it| it["bundles"][0]["generation"] = json!(null), "nothing of bundle api-prod"),
