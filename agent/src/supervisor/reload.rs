@@ -27,7 +27,8 @@ impl Supervisor {
         }
         if !self.files.reload_pending() {
             self.clear_restart();
-            if self.unverified.is_some() && !self.start_verification(&Ok(Told::NOT_NEEDED)) {
+            if self.unverified.is_some() && self.start_verification(Ok(Told::NOT_NEEDED)).is_some()
+            {
                 self.mark_proven();
             }
         } else if self.application.wants_restart() && self.files.was_restarted() {
@@ -99,14 +100,17 @@ impl Supervisor {
     pub(super) fn finish_reload(&mut self, told: Result<Told, ReloadError>) {
         self.reload = None;
         self.last_reload = Some(Instant::now());
-        if !self.start_verification(&told) {
+        if let Some(told) = self.start_verification(told) {
             self.mark_proven();
             self.taken_up(told.map(|told| told.outcome));
-        } else if let Err(error) = told {
-            tracing::error!(
-                error = error_chain(&error),
-                "application not told, its checks say whether it has the new values"
-            );
+        }
+    }
+
+    /// Remembers that the signal has ended the application, so that it is not sent again.
+    pub(super) fn record_fatal_signal(&self, told: &Result<ReloadOutcome, ReloadError>) {
+        let is_fatal = told.as_ref().is_err_and(ReloadError::is_fatal_signal);
+        if is_fatal && let Err(error) = self.files.record_fatal_signal() {
+            tracing::warn!(error = error_chain(&error), "the signal may be sent once more");
         }
     }
 
@@ -144,11 +148,6 @@ impl Supervisor {
     }
 
     fn not_taken_up(&mut self, error: &ReloadError, milliseconds: f64) {
-        if error.is_fatal_signal()
-            && let Err(error) = self.files.record_fatal_signal()
-        {
-            tracing::warn!(error = error_chain(&error), "the signal may be sent once more");
-        }
         let detail = error_chain(error);
         tracing::error!(
             error = detail,

@@ -41,15 +41,15 @@ pub(super) struct RestoredFrom {
 
 /// The checks in progress.
 pub(super) struct Verification {
-    unverified: Unverified,
-    outcome: ReloadOutcome,
+    /// What failed, if it is an earlier generation that has come back.
+    restores: Option<RestoredFrom>,
     end: Pin<Box<dyn Future<Output = VerificationEnd> + Send>>,
 }
 
 /// What the checks have seen.
 pub(super) struct VerificationEnd {
-    /// Whether the application has survived its signal.
-    watched: Result<(), ReloadError>,
+    /// How the application was told, and whether it has survived that.
+    told: Result<ReloadOutcome, ReloadError>,
     results: Vec<CheckResult>,
 }
 
@@ -117,70 +117,67 @@ impl Supervisor {
     }
 
     /// Starts the checks of the current generation, after the application was told or could not
-    /// be. Returns `false` if there is nothing to look at.
-    pub(super) fn start_verification(&mut self, told: &Result<Told, ReloadError>) -> bool {
-        let outcome = told.as_ref().map_or(ReloadOutcome::Failed, |told| told.outcome);
-        let watched = told.as_ref().ok().filter(|it| it.outcome == ReloadOutcome::Signalled);
-        let unverified = self.unverified.take();
-        let has_checks = unverified.as_ref().is_some_and(Unverified::has_checks);
-        if watched.is_none() && !has_checks {
-            return false;
+    /// be. Gives `told` back if there is nothing to look at.
+    pub(super) fn start_verification(
+        &mut self,
+        told: Result<Told, ReloadError>,
+    ) -> Option<Result<Told, ReloadError>> {
+        // An application that is not running reads the new files when it starts.
+        let is_absent = self.application.wants_reload()
+            && told.as_ref().is_ok_and(|told| told.outcome == ReloadOutcome::NotNeeded);
+        let unverified = self.unverified.take().filter(|it| it.has_checks() && !is_absent);
+        let is_signalled = told.as_ref().is_ok_and(|told| told.outcome == ReloadOutcome::Signalled);
+        if unverified.is_none() && !is_signalled {
+            return Some(told);
         }
-        let mut unverified = unverified.unwrap_or_default();
-        let (application, watched) = (self.application.clone(), watched.cloned());
-        let (checks, swapped_at) = (std::mem::take(&mut unverified.checks), self.swapped_at);
+        let Unverified { checks, restores } = unverified.unwrap_or_default();
+        let (application, swapped_at) = (self.application.clone(), self.swapped_at);
         let end = Box::pin(async move {
             let watch = async {
-                match &watched {
-                    Some(told) => application.watch(told).await,
-                    None => Ok(()),
-                }
+                let told = told?;
+                application.watch(&told).await.map(|()| told.outcome)
             };
-            let (watched, results) = tokio::join!(watch, checks.run(swapped_at));
-            VerificationEnd { watched, results }
+            let (told, results) = tokio::join!(watch, checks.run(swapped_at));
+            VerificationEnd { told, results }
         });
-        self.verification = Some(Verification { unverified, outcome, end });
-        true
+        self.verification = Some(Verification { restores, end });
+        None
     }
 
     /// Reports that the application has taken up the generation, or takes the generation back.
     pub(super) fn finish_verification(&mut self, end: VerificationEnd) {
-        let Some(Verification { unverified, outcome, .. }) = self.verification.take() else {
-            return;
-        };
+        let Some(Verification { restores, .. }) = self.verification.take() else { return };
+        let VerificationEnd { told, results } = end;
+        self.record_fatal_signal(&told);
         let held = self.held.borrow().clone();
-        let stage = match unverified.restores {
+        let stage = match restores {
             Some(_) => CheckStage::Restored,
             None => CheckStage::After,
         };
-        self.report_checks(&held, stage, &end.results);
-        let failed = verify::has_failed(&end.results);
-        if !failed && !end.results.is_empty() {
+        self.report_checks(&held, stage, &results);
+        let failed = verify::has_failed(&results);
+        if !failed && !results.is_empty() {
             tracing::info!(
                 bundle = log_fields::bundles(&held),
                 generation = log_fields::generations(&held),
-                checks = end.results.len(),
+                checks = results.len(),
                 milliseconds = log_fields::milliseconds(self.swapped_at.elapsed()),
                 "generation checked"
             );
         }
-        if failed && unverified.restores.is_none() {
-            return self.restore(&held, &end.results);
+        if failed && restores.is_none() {
+            return self.restore(&held, &results);
         }
         if !failed {
             self.mark_proven();
         } else {
             tracing::error!(
-                reason = verify::failures(&end.results),
+                reason = verify::failures(&results),
                 "the previous generation is back and its checks fail too"
             );
         }
-        let told = match end.watched {
-            Ok(()) => Ok(outcome),
-            Err(error) => Err(error),
-        };
         self.taken_up(told);
-        if let Some(RestoredFrom { failed, reason }) = unverified.restores {
+        if let Some(RestoredFrom { failed, reason }) = restores {
             self.report(AgentMessage::Failed {
                 wanted: failed,
                 step: FailedStep::Check,

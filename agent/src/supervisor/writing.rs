@@ -117,7 +117,7 @@ impl Supervisor {
         self.set_held(desired.held);
         if reload {
             self.take_up();
-        } else if !self.start_verification(&Ok(Told::NOT_NEEDED)) {
+        } else if self.start_verification(Ok(Told::NOT_NEEDED)).is_some() {
             self.mark_proven();
             self.report_applied(ReloadOutcome::NotNeeded);
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod application;
+mod fatal_signal;
 mod files;
 mod login;
 mod logins;

@@ -68,8 +68,18 @@ impl Pod {
 
     /// Starts an agent with another program that tries logins.
     pub(crate) fn start_checked(config: AgentConfig, verifier: Verifier) -> Agent {
+        Self::start_in(config, verifier, None)
+    }
+
+    /// Starts an agent in a pod with this UID.
+    pub(crate) fn start_in(
+        config: AgentConfig,
+        verifier: Verifier,
+        pod_uid: Option<&str>,
+    ) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        let application = Application::new(&config, None, PROC.into()).unwrap();
+        let application = Application::new(&config, pod_uid.map(str::to_owned), PROC.into());
+        let application = application.unwrap();
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {
