@@ -42,8 +42,13 @@ impl Diagnostics {
         self.has_more
     }
 
+    /// Whether no further warning is kept, so that it is no use to look for more.
+    pub(crate) fn has_all_warnings(&self) -> bool {
+        self.warnings.len() >= MAX_KEPT
+    }
+
     pub(crate) fn warn(&mut self, warning: Warning) {
-        if self.warnings.len() < MAX_KEPT {
+        if !self.has_all_warnings() {
             self.warnings.push(warning);
         }
     }
