@@ -86,6 +86,11 @@ impl Diagnostics {
 /// A user's text made safe for a message: at most 80 characters, on one line, with control
 /// characters escaped.
 pub fn printable(text: &str) -> String {
+    // Most names are those of DNS or of a shell, which no escape changes.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,".contains(&byte);
+    if text.len() <= 80 && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {
         short.push('…');

@@ -57,6 +57,10 @@ impl RemovedVariables {
         self.insert(name, Delivery::Env, None);
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// One that stays after all.
     pub(crate) fn remove(&mut self, name: &str) {
         self.0.remove(name);

@@ -61,7 +61,7 @@ pub(super) fn change(
     }
     // `env` overrides `envFrom`: a name that stays in `env` is not removed.
     for variable in app.container.env.iter().flatten() {
-        if requested.secret_for(variable).is_none() {
+        if changes.removed.has(&variable.name) && requested.secret_for(variable).is_none() {
             changes.removed.remove(&variable.name);
         }
     }
