@@ -89,6 +89,28 @@ pub(crate) fn all() -> Vec<Shape> {
             ),
         ),
         shape(
+            "1,000 sources of the same variables",
+            pod(
+                "",
+                &container(&format!(
+                    r#""envFrom":[{}]"#,
+                    many(1000, &|_| format!(r#"{{"secretRef":{{"name":"{BUNDLE}"}}}}"#))
+                )),
+            ),
+        ),
+        shape(
+            "1,000 sources of variables from files, with long prefixes",
+            pod(
+                &annotation("deliver", "env"),
+                &container(&format!(
+                    r#""envFrom":[{}]"#,
+                    many(1000, &|at| {
+                        format!(r#"{{"prefix":"P{at:0>600}","secretRef":{{"name":"{BUNDLE}"}}}}"#)
+                    })
+                )),
+            ),
+        ),
+        shape(
             "8,000 secrets, each there once more as a file",
             values(&many(4000, &|at| {
                 let key = at % KEYS;
