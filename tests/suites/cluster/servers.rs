@@ -168,6 +168,19 @@ impl ServerPod {
         self.forward = Some(forward);
     }
 
+    /// Waits until the agent knows that what the files hold works. A generation that is replaced
+    /// before that is none to come back to.
+    fn is_checked(&self) {
+        wait::until("checks of the current generation", STEP_TIMEOUT, || {
+            let status = self.status();
+            let run = status.checks.iter().rfind(|run| run.stage == CheckStage::After);
+            let checked = run.and_then(|run| run.generations.first());
+            let holds = status.bundles.first().and_then(|it| it.generation);
+            Ok((checked.map(|it| it.generation) == holds).then_some(()))
+        })
+        .unwrap();
+    }
+
     /// Waits until the agent has refused one generation more, and returns why.
     fn refused(&self, count: usize) -> String {
         wait::until("a refused generation", STEP_TIMEOUT, || {
@@ -197,6 +210,7 @@ impl ServerPod {
         let pem = ServerPem::new();
         self.set("server.pem", &pem.both());
         self.serves(&pem);
+        self.is_checked();
         pem
     }
 }
@@ -217,6 +231,7 @@ fn nginx_takes_up_certificates_and_loses_a_broken_one() {
 
     // A configuration that nginx refuses keeps the old certificate, and nginx stays ready.
     nginx.set("more.conf", "this is no directive;\n");
+    nginx.is_checked();
     let pem = ServerPem::new();
     nginx.set("server.pem", &pem.both());
     let reason = nginx.refused(2);
