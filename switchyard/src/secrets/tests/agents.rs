@@ -52,13 +52,8 @@ fn check(stage: CheckStage) -> PodCheck {
 impl SecretsFixture {
     async fn report(&self, name: &str, state: ReportedState) {
         let bundle = self.bundle("shop.prod.api").await;
-        let event = caller().event(
-            crate::audit::Action::Applied,
-            &scope(),
-            &super::name(),
-            Some(Version(1)),
-            None,
-        );
+        let event =
+            caller().event(Action::Applied, &scope(), &super::name(), Some(Version(1)), None);
         let report = Some(PodReport { pod: pod(name), bundle: bundle.id, state });
         let entry = AuditEntry { at: Timestamp::now(), event, report };
         self.secrets.repository.append(vec![entry]).await.unwrap();
