@@ -21,6 +21,7 @@ mod directory;
 mod error;
 mod generation_name;
 mod mount_points;
+mod proven;
 mod records;
 mod secret_volumes;
 mod steps;
@@ -178,35 +179,6 @@ impl SecretsVolume {
     pub fn remove_previous(&mut self) -> Result<(), VolumeError> {
         self.previous_directory = None;
         self.repair()
-    }
-
-    /// Makes the last generation that is known to work the current one again. `reload` is as for
-    /// [`Self::publish`]. Returns `false` if there is none other than the current one.
-    ///
-    /// # Errors
-    /// When a step before the swap fails; the files are then unchanged.
-    pub fn restore_proven(&mut self, reload: bool) -> Result<bool, VolumeError> {
-        let is_other = |proven: &String| self.current_directory.as_ref() != Some(proven);
-        let Some(proven) = self.proven_directory.clone().filter(is_other) else {
-            return Ok(false);
-        };
-        let was_pending = self.reload_pending();
-        let (names, entries) = (self.entry_names(&proven)?, self.list()?);
-        for step in steps::restore_steps(&names, &entries, reload && !was_pending) {
-            if let Err(error) = self.perform(&step, &proven, &Tree::new()) {
-                self.roll_back(was_pending);
-                return Err(error);
-            }
-        }
-        self.previous_directory = self.current_directory.replace(proven);
-        // The swap has happened. If the cleanup fails, the next generation or start repeats it.
-        if let Err(error) = self.mark_proven().and_then(|()| self.repair()) {
-            tracing::warn!(
-                error = crate::error::error_chain(&error),
-                "traces of the failed generation were not removed"
-            );
-        }
-        Ok(true)
     }
 
     /// Whether there is a current generation.

@@ -6,6 +6,7 @@
 //! until it is true or its time is up.
 
 mod certificate;
+mod finding;
 mod http;
 pub mod login;
 mod login_attempt;
@@ -25,7 +26,8 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::plan::FileContents;
-use prepared::{CheckFailure, FailureKind, PreparedCheck, Seen, before, prepare};
+use finding::{CheckFailure, FailureKind, Seen};
+use prepared::{PreparedCheck, before, prepare};
 
 /// How long to wait before a check is repeated.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);

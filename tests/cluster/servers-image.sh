@@ -43,7 +43,7 @@ for deb in "$work"/debs/*.deb; do
 	dpkg-deb --extract "$deb" "$work/root"
 done
 root=$work/root
-rm -rf "$root"/usr/share/{doc,man,locale,info} "$root"/{etc,var}
+rm -rf "${root:?}"/usr/share/{doc,man,locale,info} "${root:?}"/{etc,var}
 mkdir -p "$root"/{tmp,etc,run,var/lib/nginx,var/log/nginx}
 chmod 1777 "$root"/{tmp,run,var/lib/nginx,var/log/nginx}
 printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"

@@ -167,8 +167,8 @@ fn read_environment(proc: &Path, pid: i32, buffer: &mut Vec<u8>) -> io::Result<(
 }
 
 /// Parses the line of `/proc/PID/stat`, see proc_pid_stat(5). This one line has everything as of
-/// one moment: fields 32 and 34 are `SigBlk` and `SigCgt` of `/proc/PID/status` up to signal 31, and
-/// no supported signal is above that.
+/// one moment: fields 32 and 34 are `SigBlk` and `SigCgt` of `/proc/PID/status` up to signal 31. No
+/// supported signal is above that.
 fn parse_stat(pid: i32, line: &str) -> Option<Process> {
     // Field 2 is the program's name in parentheses, which may contain spaces and parentheses.
     let (_, rest) = line.rsplit_once(')')?;

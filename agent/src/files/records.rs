@@ -5,13 +5,12 @@ use std::path::Path;
 use contract::AgentStatus;
 
 use super::SecretsVolume;
-use super::directory::{Directory, Entry};
+use super::directory::Directory;
 use super::error::VolumeError;
 use super::generation_name::MAX_NAME_BYTES;
 use super::steps::{
-    FATAL_SIGNAL_FILE, PROVEN_FILE, PROVEN_TEMPORARY, REFUSED_FILE, REFUSED_TEMPORARY,
-    RELOAD_PENDING_FILE, RESTART_FILE, RESTART_TEMPORARY, STATUS_FILE, STATUS_TEMPORARY,
-    TRUST_BUNDLE_FILE, TRUST_BUNDLE_TEMPORARY,
+    FATAL_SIGNAL_FILE, REFUSED_FILE, REFUSED_TEMPORARY, RELOAD_PENDING_FILE, RESTART_FILE,
+    RESTART_TEMPORARY, STATUS_FILE, STATUS_TEMPORARY, TRUST_BUNDLE_FILE, TRUST_BUNDLE_TEMPORARY,
 };
 use crate::refused::RefusedGenerations;
 
@@ -62,43 +61,6 @@ impl SecretsVolume {
     /// When it cannot be removed.
     pub fn clear_restart(&self) -> Result<(), VolumeError> {
         self.root.remove_file(RESTART_FILE).map_err(VolumeError::Restart)
-    }
-
-    /// Records which generation works, before another one replaces it. An agent that starts again
-    /// before that one is known to work too can then come back to it.
-    ///
-    /// # Errors
-    /// When the record cannot be written.
-    pub fn record_proven(&self) -> Result<(), VolumeError> {
-        match self.proven_directory.as_deref() {
-            Some(name) => self.replace(PROVEN_TEMPORARY, PROVEN_FILE, name),
-            None => Ok(()),
-        }
-        .map_err(VolumeError::Proven)
-    }
-
-    /// Says that the current generation works, so that [`Self::restore_proven`] comes back to it.
-    ///
-    /// # Errors
-    /// When the record of an earlier one cannot be removed.
-    pub fn mark_proven(&mut self) -> Result<(), VolumeError> {
-        self.proven_directory.clone_from(&self.current_directory);
-        self.root.remove_file(PROVEN_FILE).map_err(VolumeError::Proven)
-    }
-
-    /// Whether the current generation is not known to work yet.
-    #[must_use]
-    pub fn is_unproven(&self) -> bool {
-        self.proven_directory != self.current_directory
-    }
-
-    /// The generation that an earlier run has recorded as one that works, if it is still there, or
-    /// else the current one.
-    pub(super) fn recorded_proven(&self, entries: &[Entry]) -> Option<String> {
-        let recorded = self.root.read(PROVEN_FILE, MAX_NAME_BYTES).ok();
-        let recorded = recorded.and_then(|it| String::from_utf8(it.expose().to_vec()).ok());
-        let exists = |name: &String| entries.iter().any(|entry| entry.name == *name);
-        recorded.filter(exists).or_else(|| self.current_directory.clone())
     }
 
     /// The generations that failed a check. None if the record cannot be read: each is then tried
@@ -169,7 +131,7 @@ impl SecretsVolume {
     }
 
     /// Writes a small file as a whole or not at all.
-    fn replace(&self, temporary: &str, name: &str, text: &str) -> std::io::Result<()> {
+    pub(super) fn replace(&self, temporary: &str, name: &str, text: &str) -> std::io::Result<()> {
         self.root.remove_file(temporary)?;
         self.root.write_new(temporary, text.as_bytes(), 0o400)?;
         self.root.rename(temporary, name)

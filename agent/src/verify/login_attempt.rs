@@ -10,8 +10,8 @@ use contract::login_check::{
 use contract::{FileName, Redacted};
 use tokio::time::Instant;
 
+use super::finding::{CheckFailure, FailureKind, Seen, wrong};
 use super::login::{self, LoginCheckError};
-use super::prepared::{CheckFailure, FailureKind, Seen, wrong};
 use crate::error::error_chain;
 
 /// A login that is tried.

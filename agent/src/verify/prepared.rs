@@ -11,6 +11,7 @@ use contract::{Check, FileName, LoopbackUrl};
 use tokio::time::Instant;
 
 use super::certificate::{self, CertificateError, KeyState, ServerCertificate};
+use super::finding::{CheckFailure, FailureKind, Seen, wrong};
 use super::login_attempt::LoginAttempt;
 use super::{http, tls};
 use crate::error::error_chain;
@@ -40,46 +41,6 @@ enum PreparedKind {
         generations: Vec<String>,
     },
     Login(LoginAttempt),
-}
-
-/// A check that is not true, so far.
-#[derive(Debug)]
-pub(super) struct CheckFailure {
-    /// What was seen; never a value.
-    pub(super) detail: String,
-    pub(super) kind: FailureKind,
-}
-
-/// What a check says that is not true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    /// The new value is wrong, and stays so.
-    Wrong,
-    /// It may become true.
-    NotYet,
-    /// It cannot be looked at from here.
-    CannotTell,
-}
-
-/// What a check that is true has seen.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) detail: String,
-    pub(super) in_use: Option<bool>,
-    /// The check's own connection to a server that numbers its connections.
-    pub(super) mark: Option<ConnectionMark>,
-}
-
-impl From<String> for Seen {
-    fn from(detail: String) -> Self {
-        Self { detail, in_use: None, mark: None }
-    }
-}
-
-impl From<String> for CheckFailure {
-    fn from(detail: String) -> Self {
-        Self { detail, kind: FailureKind::NotYet }
-    }
 }
 
 /// The checks that can be made before `desired` replaces `current`, of the secrets that change.
@@ -227,11 +188,6 @@ impl PreparedCheck {
     fn result(&self, outcome: CheckOutcome, detail: String, in_use: Option<bool>) -> CheckResult {
         CheckResult { check: self.name.clone(), outcome, in_use, detail }
     }
-}
-
-/// A failure that stays, since it is in the files.
-pub(super) fn wrong(detail: String) -> CheckFailure {
-    CheckFailure { detail, kind: FailureKind::Wrong }
 }
 
 fn pair_state(pair: &Result<(FileName, KeyState), CertificateError>) -> Result<Seen, CheckFailure> {

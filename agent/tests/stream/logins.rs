@@ -17,7 +17,8 @@ fn login_program(directory: &tempfile::TempDir) -> PathBuf {
         if [ -e "$(dirname "$0")/down" ]; then
             echo '{"outcome":"unreachable","reason":"connect","detail":"db:5432 is not there"}'
         elif grep -q right; then
-            echo '{"outcome":"passed","detail":"logged in","sessions":{"new":2,"old":0,"is_shared":false}}'
+            echo '{"outcome":"passed","detail":"logged in",'
+            echo '"sessions":{"new":2,"old":0,"is_shared":false}}'
         else
             echo '{"outcome":"refused","reason":"credential","detail":"db:5432 says no"}'
         fi

@@ -245,8 +245,8 @@ checks after the reload of api-prod generation 6 9s ago:
     #[test]
     fn what_is_wrong_comes_first_with_what_to_do() {
         let status = status(|it| {
-            it["refused"] = json!([{"bundle": "api-prod", "generation": 7, "reason": "tls=8443: old",
-                "at": 999_000}]);
+            it["refused"] = json!([{"bundle": "api-prod", "generation": 7,
+                "reason": "tls=8443: old", "at": 999_000}]);
             it["problems"] = json!([{"problem": "generation 7 failed", "what_to_do": "mend it"}]);
             it["checks"][0]["results"][0]["outcome"] = json!("failed");
         });

@@ -1,8 +1,8 @@
 //! What a decision costs, whatever the pod contains: the API server checks a pod only after the
 //! webhook has seen it, so anybody who may create pods can send anything of up to 3 MiB.
 //!
-//! Memory is counted here, and how often some is allocated, which grows with the steps of a decision
-//! on any machine alike. `make bench` measures the time of the same pods.
+//! Memory is counted here, and how often some is allocated, which grows with the steps of a
+//! decision on any machine alike. `make bench` measures the time of the same pods.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 

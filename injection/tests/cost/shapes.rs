@@ -4,8 +4,12 @@
 // Named, since `make bench` includes this file from elsewhere.
 #[path = "shapes/checks.rs"]
 mod checks;
+#[path = "shapes/pods.rs"]
+mod pods;
 
 use std::fmt::Write as _;
+
+use pods::{annotation, bundles, pod, volumes};
 
 /// The largest body of a request to the API server, in bytes.
 pub(crate) const MAX_POD: usize = 3 << 20;
@@ -389,25 +393,4 @@ pub(crate) fn all() -> Vec<Shape> {
         }),
     ];
     shapes.into_iter().chain(more).collect()
-}
-
-/// A pod with these volumes and no container.
-fn volumes(volumes: &str) -> String {
-    pod("", "[]").replacen(r#""containers""#, &format!(r#""volumes":[{volumes}],"containers""#), 1)
-}
-
-fn annotation(key: &str, value: &str) -> String {
-    format!(r#","enclii.io/{key}":"{value}""#)
-}
-
-fn bundles(count: usize) -> String {
-    let names: Vec<String> = (0..count).map(|at| format!("b{at}-prod")).collect();
-    annotation("secrets", &names.join(","))
-}
-
-/// A pod with the bundle and these annotations. If there is a second `secrets`, it counts.
-fn pod(annotations: &str, containers: &str) -> String {
-    format!(
-        r#"{{"metadata":{{"name":"it","annotations":{{"enclii.io/secrets":"{BUNDLE}"{annotations}}}}},"spec":{{"containers":{containers}}}}}"#
-    )
 }

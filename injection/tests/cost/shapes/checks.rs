@@ -1,6 +1,6 @@
 //! Pods with much of what decides how the application is told and checked.
 
-use super::{annotation, pod};
+use super::pods::{annotation, pod};
 
 /// The name of each shape, and its pod.
 pub(super) fn all() -> Vec<(&'static str, String)> {
