@@ -1,4 +1,5 @@
 FROM scratch
 COPY enclii-agent /enclii-agent
+COPY enclii-login-check /enclii-login-check
 USER 65532:65532
 ENTRYPOINT ["/enclii-agent"]

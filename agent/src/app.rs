@@ -1,26 +1,29 @@
 //! The application: how it is told to reload when its files have changed.
 //!
 //! [`Application::reload`] retries until the application listens, and gives up with a reason. It
-//! never sends a signal to a process that does not catch it, because the default action would end
-//! the process.
+//! never sends a signal to a process that does not take it, because the default action would end
+//! the process. [`Application::watch`] looks whether the application has survived a signal.
 
+mod container_mark;
 mod post;
 mod process_table;
 mod signal;
 mod target;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use contract::Reload;
 use contract::layout::POD_UID_VARIABLE;
-use contract::LoopbackUrl;
 use contract::stream::ReloadOutcome;
+use contract::{AgentConfig, LoopbackUrl, Reload};
 
 pub use post::PostError;
 pub(crate) use process_table::children_of;
 pub use signal::SignalError;
 
-use signal::SignalTarget;
+use signal::{SignalTarget, Signalled};
+
+use crate::schedule;
 
 /// The file system that lists the pod's processes.
 pub const PROC: &str = "/proc";
@@ -36,9 +39,22 @@ enum ReloadMethod {
     /// The application watches its files, or reads them each time.
     None,
     Signal(SignalTarget),
-    Post(LoopbackUrl),
+    Post {
+        url: LoopbackUrl,
+        /// The time for an answer.
+        limit: Duration,
+    },
     /// Kubelet restarts it with all containers when the agent exits.
     Restart,
+}
+
+/// An application that was told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// How.
+    pub outcome: ReloadOutcome,
+    /// The processes that got a signal.
+    signalled: Option<Signalled>,
 }
 
 /// Why the configuration does not describe how to reload the application.
@@ -60,25 +76,43 @@ pub enum ReloadError {
     Post(#[from] PostError),
 }
 
+impl Told {
+    /// An application that needs no telling.
+    pub const NOT_NEEDED: Self = Self { outcome: ReloadOutcome::NotNeeded, signalled: None };
+}
+
+impl ReloadError {
+    /// Whether a signal has ended the application.
+    #[must_use]
+    pub fn is_fatal_signal(&self) -> bool {
+        matches!(self, Self::Signal(SignalError::Fatal { .. }))
+    }
+}
+
 impl Application {
     /// The application as the configuration describes it. `proc` is [`PROC`], except in tests.
     ///
     /// # Errors
     /// When the reload is a signal and the UID of the pod is missing.
     pub fn new(
-        reload: Reload,
+        config: &AgentConfig,
         pod_uid: Option<String>,
         proc: PathBuf,
     ) -> Result<Self, ApplicationError> {
-        let method = match reload {
+        let method = match config.reload.clone() {
             Reload::None => ReloadMethod::None,
-            Reload::Http(url) => ReloadMethod::Post(url),
+            Reload::Http(url) => {
+                let limit = config.reload_timeout_seconds.map(u64::from);
+                let limit = limit.map_or(schedule::POST_TIMEOUT, Duration::from_secs);
+                ReloadMethod::Post { url, limit }
+            }
             Reload::Restart => ReloadMethod::Restart,
             Reload::Signal { signal, container } => ReloadMethod::Signal(SignalTarget {
                 signal,
                 container,
                 pod_uid: pod_uid.filter(|uid| !uid.is_empty()).ok_or(ApplicationError::NoPodUid)?,
                 proc,
+                directory: config.files.directory.clone().into(),
             }),
         };
         Ok(Self { method })
@@ -100,13 +134,40 @@ impl Application {
     /// Tells the application that its files have changed.
     ///
     /// # Errors
-    /// When it cannot be told within [`crate::schedule::RELOAD_TIMEOUT`], or does not answer the
-    /// last request within [`crate::schedule::POST_TIMEOUT`].
-    pub async fn reload(&self) -> Result<ReloadOutcome, ReloadError> {
+    /// When it cannot be told within [`schedule::RELOAD_TIMEOUT`], or does not answer the last
+    /// request in its time.
+    pub async fn reload(&self) -> Result<Told, ReloadError> {
         match &self.method {
-            ReloadMethod::None | ReloadMethod::Restart => Ok(ReloadOutcome::NotNeeded),
-            ReloadMethod::Signal(target) => Ok(target.send().await?),
-            ReloadMethod::Post(url) => Ok(post::send(url).await?),
+            ReloadMethod::None | ReloadMethod::Restart => Ok(Told::NOT_NEEDED),
+            ReloadMethod::Signal(target) => Ok(match target.send().await? {
+                None => Told::NOT_NEEDED,
+                signalled => Told { outcome: ReloadOutcome::Signalled, signalled },
+            }),
+            ReloadMethod::Post { url, limit } => {
+                post::send(url, *limit).await?;
+                Ok(Told { outcome: ReloadOutcome::Accepted, signalled: None })
+            }
+        }
+    }
+
+    /// Looks for [`schedule::SIGNAL_WATCH`] whether the application survives the signal that it was
+    /// told with. Returns at once where it got none.
+    ///
+    /// # Errors
+    /// When a process that got the signal has ended.
+    pub async fn watch(&self, told: &Told) -> Result<(), ReloadError> {
+        match (&self.method, &told.signalled) {
+            (ReloadMethod::Signal(target), Some(signalled)) => Ok(target.watch(signalled).await?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error of a reload that is left out, since an earlier signal has ended the application.
+    #[must_use]
+    pub fn known_fatal(&self) -> Option<ReloadError> {
+        match &self.method {
+            ReloadMethod::Signal(target) => Some(target.known_fatal().into()),
+            _ => None,
         }
     }
 }
@@ -118,9 +179,15 @@ mod tests {
     #[test]
     fn a_signal_needs_the_uid_of_its_pod() {
         let new = |reload: &str, container: Option<&str>, uid: Option<&str>| {
-            let reload: contract::ReloadRequest = reload.parse().unwrap();
-            let reload = reload.resolve(container.map(str::to_owned)).unwrap();
-            Application::new(reload, uid.map(str::to_owned), PROC.into())
+            let container =
+                container.map_or(String::new(), |it| format!(r#","reload_container":"{it}""#));
+            let config = format!(
+                r#"{{"version":1,"source":{{"type":"switchyard","address":"https://s","ca":"",
+                "token_file":"/t"}},"bundles":["a-b"],"files":{{"directory":"/d","mode":"0400"}},
+                "reload":"{reload}"{container}}}"#
+            );
+            let config = AgentConfig::from_json(&config).unwrap();
+            Application::new(&config, uid.map(str::to_owned), PROC.into())
         };
         assert_eq!(
             new("signal=SIGHUP", Some("app"), None).unwrap_err(),

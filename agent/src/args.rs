@@ -1,6 +1,6 @@
 //! The command line and the environment. This is the only module that reads them.
 //!
-//! There are four subcommands and no options, because the webhook writes the configuration. A
+//! There are five subcommands and one option, because the webhook writes the configuration. A
 //! command line parser is not worth its size in every pod.
 
 use std::ffi::OsString;
@@ -23,11 +23,13 @@ pub const LOG_FORMAT_VARIABLE: &str = "ENCLII_LOG_FORMAT";
 pub const HELP: &str = "\
 Writes a pod's secrets as files and makes the application reload when they change.
 
-Usage: enclii-agent [run | init | wait | exec -- COMMAND [ARGUMENT]...]
+Usage: enclii-agent [run | init | wait | status [--json] | exec -- COMMAND [ARGUMENT]...]
 
   run        keep the files up to date until SIGTERM (default)
   init       write the files once and exit, or with status 1 after 120 s (the init container)
   wait       exit once the files exist, or with status 1 after 30 s (the postStart hook)
+  status     print what the running agent holds, its last reload and checks, and what is wrong;
+             without --json, exit with status 1 if something is
   exec       start COMMAND with secrets in its environment, and end as it does; without it,
              125: no values, 126: not executable, 127: no such program
   --help     print this help
@@ -40,7 +42,8 @@ Environment:
   ENCLII_LOG_FILTER    log level or list of target=level [default: info]
   ENCLII_LOG_FORMAT    json or text [default: json]
 
-Example:
+Examples:
+  kubectl exec POD -c enclii-agent -- /enclii-agent status
   ENCLII_AGENT_CONFIG=\"$(cat agent.json)\" ENCLII_LOG_FORMAT=text enclii-agent run
 ";
 
@@ -51,6 +54,13 @@ pub enum Command {
     Run(Box<Args>, Mode),
     /// Wait until this directory has files.
     Wait(PathBuf),
+    /// Print the status of the agent that runs.
+    Status {
+        /// The directory of its files.
+        directory: PathBuf,
+        /// Whether it is printed as JSON.
+        is_json: bool,
+    },
     /// Start a command.
     Exec(Box<ExecArgs>),
     /// Print the help.
@@ -117,6 +127,15 @@ pub fn parse(
         (Some("run"), []) => Ok(Command::Run(Box::new(args(&variable)?), Mode::Serve)),
         (Some("init"), []) => Ok(Command::Run(Box::new(args(&variable)?), Mode::Once)),
         (Some("wait"), []) => Ok(Command::Wait(config(&variable)?.files.directory.into())),
+        (Some("status"), rest) => {
+            let is_json = match rest {
+                [] => false,
+                [word] if word == "--json" => true,
+                [word, ..] => return Err(unknown(word)),
+            };
+            let directory = config(&variable)?.files.directory.into();
+            Ok(Command::Status { directory, is_json })
+        }
         (Some("exec"), [separator, command @ ..]) if separator == "--" => {
             exec(command, variable(EXEC_VARIABLE), environment)
         }
@@ -216,6 +235,20 @@ mod tests {
             panic!()
         };
         assert_eq!(directory.to_str(), Some("/run/secrets"));
+    }
+
+    #[test]
+    fn status_is_for_people_or_for_programs() {
+        for (words, expected) in [(&["status"][..], false), (&["status", "--json"], true)] {
+            let Ok(Command::Status { directory, is_json }) =
+                parse_with(words, &[(CONFIG_VARIABLE, CONFIG)])
+            else {
+                panic!()
+            };
+            assert_eq!((directory.to_str(), is_json), (Some("/run/secrets"), expected));
+        }
+        let error = parse_with(&["status", "now"], &[(CONFIG_VARIABLE, CONFIG)]).unwrap_err();
+        assert!(error.to_string().contains("\"now\""), "{error}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod directory;
 mod error;
 mod generation_name;
 mod mount_points;
+mod proven;
 mod records;
 mod secret_volumes;
 mod steps;
@@ -39,6 +40,7 @@ use contract::{BundleRef, FileName, FilePath, SecretName};
 
 pub use current::{CurrentGeneration, current_name};
 pub use error::VolumeError;
+pub use records::read_status;
 pub use secret_volumes::SecretVolumes;
 
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
@@ -56,6 +58,8 @@ pub struct SecretsVolume {
     other_names: BTreeSet<String>,
     current_directory: Option<String>,
     previous_directory: Option<String>,
+    /// The last generation that is known to work, which may be the current one.
+    proven_directory: Option<String>,
 }
 
 impl SecretsVolume {
@@ -76,12 +80,18 @@ impl SecretsVolume {
         file_mode: u32,
         other_names: BTreeSet<String>,
     ) -> Result<Self, VolumeError> {
-        let (current_directory, previous_directory) = (None, None);
-        let mut files =
-            Self { root, file_mode, other_names, current_directory, previous_directory };
+        let mut files = Self {
+            root,
+            file_mode,
+            other_names,
+            current_directory: None,
+            previous_directory: None,
+            proven_directory: None,
+        };
         let entries = files.list()?;
         files.current_directory =
             entries.iter().find_map(|entry| current_generation(entry, &entries));
+        files.proven_directory = files.recorded_proven(&entries);
         files.repair()?;
         Ok(files)
     }
@@ -90,21 +100,13 @@ impl SecretsVolume {
     /// the directory's name does not list the generations.
     #[must_use]
     pub fn held(&self, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
-        let Some(name) = self.current_directory.as_deref().and_then(GenerationName::parse) else {
-            return Vec::new();
-        };
-        if name.generations.len() != bundles.len() {
-            return Vec::new();
-        }
-        bundles
-            .iter()
-            .zip(name.generations)
-            .map(|(bundle, (generation, tag))| BundleGeneration {
-                bundle: bundle.clone(),
-                generation,
-                tag,
-            })
-            .collect()
+        held_by(self.current_directory.as_deref(), bundles)
+    }
+
+    /// Likewise, those of the last generation that is known to work.
+    #[must_use]
+    pub fn proven(&self, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
+        held_by(self.proven_directory.as_deref(), bundles)
     }
 
     /// The current files, for a comparison.
@@ -255,17 +257,19 @@ impl SecretsVolume {
         link().map_err(|source| VolumeError::Link { name: name.to_owned(), source })
     }
 
-    /// Removes everything the agent created except the current and previous generations, and
-    /// restores missing links.
+    /// Removes everything the agent created except the current, the previous and the proven
+    /// generation, and restores missing links.
     fn repair(&self) -> Result<(), VolumeError> {
         let names = self
             .current_directory
             .as_deref()
             .map_or_else(|| Ok(Vec::new()), |current| self.entry_names(current))?;
         let entries = self.list()?;
-        let (current, previous) =
-            (self.current_directory.as_deref(), self.previous_directory.as_deref());
-        for step in steps::repair_steps(&names, &entries, current, previous) {
+        let others = [self.previous_directory.as_deref(), self.proven_directory.as_deref()];
+        let others: Vec<&str> = others.into_iter().flatten().collect();
+        for step in
+            steps::repair_steps(&names, &entries, self.current_directory.as_deref(), &others)
+        {
             self.perform(&step, "", &Tree::new())?;
         }
         Ok(())
@@ -332,6 +336,23 @@ fn open_root(path: &Path) -> Result<Directory, VolumeError> {
 #[must_use]
 pub fn generation_exists(directory: &Path) -> bool {
     directory.join(DATA_LINK).is_dir()
+}
+
+/// The generations that a directory's name lists.
+fn held_by(directory: Option<&str>, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
+    let Some(name) = directory.and_then(GenerationName::parse) else { return Vec::new() };
+    if name.generations.len() != bundles.len() {
+        return Vec::new();
+    }
+    bundles
+        .iter()
+        .zip(name.generations)
+        .map(|(bundle, (generation, tag))| BundleGeneration {
+            bundle: bundle.clone(),
+            generation,
+            tag,
+        })
+        .collect()
 }
 
 fn is_env_directory(entry: &Entry) -> bool {

@@ -9,6 +9,9 @@
 //! files (edge)    the memory volume: whole generations, swapped by one rename
 //!   ↓
 //! app (edge)      the application: a signal or a POST
+//!   ↓
+//! verify (edge)   whether the application uses what the files hold; if not, the previous
+//!                 generation comes back
 //! ```
 //!
 //! [`exec`] is a program of its own: the parent of the application's command, whose environment it
@@ -22,11 +25,14 @@ pub mod args;
 pub mod error;
 pub mod exec;
 pub mod files;
+mod loopback;
 pub mod plan;
 pub mod program;
+pub mod refused;
 pub mod render;
 pub mod schedule;
 pub mod source;
 pub mod supervisor;
 pub mod termination_message;
+pub mod verify;
 pub mod wait;

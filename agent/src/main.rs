@@ -13,7 +13,9 @@ use agent::args::{self, Args, Command};
 use agent::error::error_chain;
 use agent::exec::{self, Ending, ExecArgs};
 use agent::supervisor::{Mode, Stopped};
-use agent::{program, supervisor, wait};
+use agent::verify::Verifier;
+use agent::{files, program, supervisor, wait};
+use contract::agent_status::report::{self, Line, LineMark};
 use contract::layout::RESTART_EXIT_CODE;
 use runtime::hardening;
 use runtime::signals::Shutdown;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
                 .and_then(|()| Err(io::ErrorKind::TimedOut.into())),
             }
         }
+        Ok(Command::Status { directory, is_json }) => return status(&directory, is_json),
         Ok(Command::Run(args, mode)) => return start(*args, mode),
         Ok(Command::Exec(args)) => return exec(&args),
         Err(error) => {
@@ -51,6 +54,38 @@ fn main() -> ExitCode {
         }
     };
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints what the agent that runs beside this process has recorded.
+fn status(directory: &Path, is_json: bool) -> ExitCode {
+    let mut status = match files::read_status(directory) {
+        Ok(status) => status,
+        Err(error) => {
+            let _ = print_error(&format!("read status in {}: {error}", directory.display()));
+            return ExitCode::FAILURE;
+        }
+    };
+    status.now = supervisor::now();
+    let text = match is_json {
+        true => status.to_json().map(|json| json + "\n").unwrap_or_default(),
+        false => report::lines("of this agent", &status).iter().map(report_line).collect(),
+    };
+    let printed = io::stdout().write_all(text.as_bytes());
+    // A program that asks finds the problems in the JSON.
+    match printed.is_ok() && (is_json || report::problems(&status).is_empty()) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn report_line(line: &Line) -> String {
+    let mark = match line.mark {
+        None => "",
+        Some(LineMark::Good) => "✓ ",
+        Some(LineMark::Bad) => "✗ ",
+        Some(LineMark::Unknown) => "– ",
+    };
+    format!("{mark}{}\n", line.text)
 }
 
 fn exec(args: &ExecArgs) -> ExitCode {
@@ -98,7 +133,8 @@ fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
         program::install(Path::new(directory))?;
     }
     hardening::apply()?;
-    let application = Application::new(config.reload.clone(), pod_uid, PROC.into())?;
+    let application = Application::new(&config, pod_uid, PROC.into())?;
+    let verifier = Verifier::new(&config);
     // One thread serves everything. The blocking thread resolves host names and ends after a
     // second without work.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -110,7 +146,7 @@ fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "agent started");
-        supervisor::run(config, application, mode, &tasks, &shutdown)
+        supervisor::run(config, (application, verifier), mode, &tasks, &shutdown)
             .await
             .map_err(Box::<dyn Error>::from)
     })?;

@@ -49,6 +49,17 @@ pub enum CurrentFiles {
     Unreadable,
 }
 
+impl CurrentFiles {
+    /// The bytes of each file, if they can be compared.
+    #[must_use]
+    pub fn readable(&self) -> Option<&FileContents> {
+        match self {
+            Self::Readable(files) => Some(files),
+            Self::None | Self::Unreadable => None,
+        }
+    }
+}
+
 /// How the desired files differ from the current ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilesChange {

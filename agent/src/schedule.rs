@@ -20,7 +20,8 @@ pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// its queue of connections is full.
 pub const POST_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time for the application to answer a POST, which may be the time that its reload takes.
+/// The time for the application to answer a POST, which may be the time that its reload takes, if
+/// the pod names none.
 pub const POST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the previous generation stays on the volume: a reader that resolved the link just
@@ -48,6 +49,13 @@ pub const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long to retry a reload: the application may still be starting and not listen yet.
 pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long to look whether a signalled process lives on. A runtime that ends on a signal does so
+/// within milliseconds.
+pub const SIGNAL_WATCH: Duration = Duration::from_secs(1);
+
+/// How often to look.
+pub const SIGNAL_WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long to look for a process of the application. After that it counts as not started: it
 /// reads the new files when it starts.

@@ -13,6 +13,7 @@ use contract::stream::{AgentMessage, BundleGeneration, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::refused::RefusedGenerations;
 pub use address::AddressError;
 pub use configured::{ConfiguredSource, SourceError};
 pub use tls::TrustError;
@@ -30,6 +31,8 @@ pub enum SourceEvent {
         /// When its last byte arrived.
         received_at: Instant,
     },
+    /// The server has accepted the pod.
+    Connected,
     /// The connection is lost, or a secret cannot be had; the source tries again by itself.
     Disconnected {
         /// Whether the server is reachable and denied the pod access to its bundles.
@@ -56,4 +59,6 @@ pub struct SourceChannels {
     pub reports: mpsc::Receiver<AgentMessage>,
     /// The generations that the files hold.
     pub held: watch::Receiver<Vec<BundleGeneration>>,
+    /// The generations that failed a check. They are not to be sent again.
+    pub refused: watch::Receiver<RefusedGenerations>,
 }

@@ -8,6 +8,9 @@ mod log_fields;
 mod once;
 mod reload;
 mod reports;
+mod status;
+mod verification;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::future::{Future, pending};
@@ -15,27 +18,31 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use contract::agent_config::Files;
-use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
+use contract::stream::{AgentMessage, BundleGeneration};
 use contract::{AgentConfig, BundleRef, FileName};
 use runtime::signals::Shutdown;
 use runtime::tasks::{DrainTimeout, Tasks};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::app::{Application, ReloadError};
+use crate::app::{Application, ReloadError, Told};
 use crate::error::error_chain;
 use crate::files::{SecretVolumes, SecretsVolume, VolumeError};
-use crate::plan::{self, DesiredFiles, FilesChange};
-use crate::render;
+use crate::plan::DesiredFiles;
+use crate::refused::RefusedGenerations;
 use crate::schedule;
 use crate::source::{ConfiguredSource, SourceChannels, SourceError, SourceEvent};
 use crate::termination_message;
+use crate::verify::Verifier;
 use reload::reload_finished;
+use status::StatusRecord;
+pub use status::now;
+use verification::{Trial, Unverified, Verification, trial_finished, verification_finished};
 
 // The source has no work to finish; its stream is cut.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-// A generation produces at most two reports, and without a connection no generation arrives.
+// A generation produces at most six reports, and without a connection no generation arrives.
 const REPORT_QUEUE: usize = 16;
 
 /// Why the agent cannot run.
@@ -62,7 +69,7 @@ pub enum SupervisorError {
     DrainTimeout(#[from] DrainTimeout),
 }
 
-type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadOutcome, ReloadError>> + Send>>;
+type ReloadFuture = Pin<Box<dyn Future<Output = Result<Told, ReloadError>> + Send>>;
 
 /// The state of the event loop.
 struct Supervisor {
@@ -81,7 +88,18 @@ struct Supervisor {
     /// The files that the pod is to have.
     wanted: Files,
     held: watch::Sender<Vec<BundleGeneration>>,
+    refused: watch::Sender<RefusedGenerations>,
+    /// The last generations that are known to work, or of which nothing says that they do not.
+    proven: Vec<BundleGeneration>,
     reports: mpsc::Sender<AgentMessage>,
+    status: StatusRecord,
+    verifier: Verifier,
+    /// The generation that is looked at before it is written. A newer one replaces it.
+    trial: Option<Trial>,
+    /// What to look at once the application was told.
+    unverified: Option<Unverified>,
+    /// The checks in progress.
+    verification: Option<Verification>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
     reload: Option<ReloadFuture>,
     /// When all containers restart, if they have to.
@@ -143,15 +161,17 @@ enum LoopEnd {
 /// stay.
 pub async fn run(
     config: AgentConfig,
-    application: Application,
+    (application, verifier): (Application, Verifier),
     mode: Mode,
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Stopped, SupervisorError> {
+    let volume = SecretsVolume::open(&config.files)?;
+    let status = StatusRecord::new(&config, volume.status());
     let AgentConfig { source, bundles, files, .. } = config;
     let wanted = files;
     let volumes = SecretVolumes::open(&wanted.volumes)?;
-    let files = SecretsVolume::open(&wanted)?;
+    let files = volume;
     let mut source = ConfiguredSource::new(source, &bundles, wanted.directory.as_ref())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| source.set_trust_bundle(&ca)) {
         tracing::warn!(
@@ -163,8 +183,14 @@ pub async fn run(
     let (event_sender, mut events) = mpsc::channel(1);
     let (reports, report_receiver) = mpsc::channel(REPORT_QUEUE);
     let (held, held_receiver) = watch::channel(files.held(&bundles));
-    let channels =
-        SourceChannels { events: event_sender, reports: report_receiver, held: held_receiver };
+    let proven = files.proven(&bundles);
+    let (refused, refused_receiver) = watch::channel(files.refused());
+    let channels = SourceChannels {
+        events: event_sender,
+        reports: report_receiver,
+        held: held_receiver,
+        refused: refused_receiver,
+    };
     let stopping = tasks.stopping();
     let stopped = async move { stopping.cancelled().await };
     tasks.spawn_vital("source", source.run(channels, stopped, shutdown.clone()));
@@ -179,8 +205,15 @@ pub async fn run(
         last_reason: "no connection yet".to_owned(),
         bundles,
         wanted,
+        proven,
         held,
+        refused,
         reports,
+        status,
+        verifier,
+        trial: None,
+        unverified: None,
+        verification: None,
         reload: None,
         restart_at: None,
         started_at: Instant::now(),
@@ -191,6 +224,7 @@ pub async fn run(
         unwritten: None,
     };
     supervisor.resume();
+    supervisor.write_status();
     let stopping = tasks.stopping();
     let end = tokio::select! {
         () = shutdown.requested() => None,
@@ -220,7 +254,9 @@ impl Supervisor {
                         self.apply_snapshot(snapshot, received_at);
                     }
                     Some(SourceEvent::TrustBundle { ca }) => self.save_trust_bundle(&ca),
+                    Some(SourceEvent::Connected) => self.status.connected(),
                     Some(SourceEvent::Disconnected { denied, reason }) => {
+                        self.status.disconnected(&reason);
                         if !self.files.has_generation() {
                             termination_message::write(&reason);
                             if denied {
@@ -233,120 +269,18 @@ impl Supervisor {
                 },
                 () = reached(self.restart_at) => return LoopEnd::Restart,
                 () = reached(self.deadline()) => return self.give_up(),
+                before = trial_finished(&mut self.trial) => self.finish_trial(before),
                 result = reload_finished(&mut self.reload) => self.finish_reload(result),
+                end = verification_finished(&mut self.verification) => {
+                    self.finish_verification(end);
+                }
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
             }
+            self.write_status();
             if let Some(end) = self.end_of_once() {
                 return end;
             }
-        }
-    }
-
-    fn apply_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
-        // It replaces an earlier one that could not be written.
-        self.unwritten = None;
-        self.is_rejected = false;
-        let held = snapshot.holds();
-        let desired =
-            render::load(&self.wanted).map_err(|error| error_chain(&error)).and_then(|wanted| {
-                plan::desired_files(&self.bundles, &wanted, snapshot)
-                    .map_err(|error| error.to_string())
-            });
-        match desired {
-            Ok(desired) => self.write_files(desired, received_at),
-            Err(detail) => {
-                tracing::error!(
-                    bundle = log_fields::bundles(&held),
-                    generation = log_fields::generations(&held),
-                    reason = detail,
-                    "generation rejected, files unchanged"
-                );
-                self.is_rejected = true;
-                if !self.files.has_generation() {
-                    termination_message::write(&detail);
-                }
-                self.last_reason.clone_from(&detail);
-                self.report(AgentMessage::Failed { wanted: held, step: FailedStep::Plan, detail });
-            }
-        }
-    }
-
-    fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
-        let current = self.files.current();
-        let change = match (plan::compare(&desired, &current), self.volumes.publish(&desired)) {
-            // A crash came between the swaps of an earlier generation.
-            (FilesChange::Unchanged, Ok(true)) => FilesChange::Changed,
-            (change, Ok(_)) => change,
-            (_, Err(error)) => return self.write_failed(desired, &error),
-        };
-        // The containers are created, or created again, after this.
-        let are_fresh = self.application.wants_restart() || self.mode == Mode::Once;
-        let stale =
-            if are_fresh { Vec::new() } else { plan::changed_variables(&desired, &current) };
-        drop(current);
-        if change == FilesChange::Unchanged {
-            self.is_done = true;
-            self.held.send_replace(desired.held);
-            // A reload in progress reports these generations when it ends.
-            if self.reload.is_none() && self.restart_at.is_none() {
-                self.report_applied(ReloadOutcome::NotNeeded);
-            }
-            return;
-        }
-        let reload = change == FilesChange::Changed && self.application.wants_reload();
-        match self.files.publish(&desired, reload) {
-            Ok(()) => {
-                self.warn_of_stale_variables(stale);
-                self.files_written(desired, received_at, reload);
-            }
-            Err(error) => self.write_failed(desired, &error),
-        }
-    }
-
-    fn files_written(&mut self, desired: DesiredFiles, received_at: Instant, reload: bool) {
-        self.is_done = true;
-        self.swapped_at = Instant::now();
-        tracing::info!(
-            bundle = log_fields::bundles(&desired.held),
-            generation = log_fields::generations(&desired.held),
-            files = desired.files.len(),
-            milliseconds = log_fields::milliseconds(self.swapped_at - received_at),
-            "files replaced"
-        );
-        self.remove_previous_at = Some(self.swapped_at + schedule::KEEP_PREVIOUS_GENERATION);
-        self.held.send_replace(desired.held);
-        if reload { self.take_up() } else { self.report_applied(ReloadOutcome::NotNeeded) }
-    }
-
-    fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
-        let detail = error_chain(error);
-        self.last_reason.clone_from(&detail);
-        tracing::error!(
-            bundle = log_fields::bundles(&desired.held),
-            generation = log_fields::generations(&desired.held),
-            error = detail,
-            "files not written, the current ones stay"
-        );
-        self.report(AgentMessage::Failed {
-            wanted: desired.held.clone(),
-            step: FailedStep::Write,
-            detail,
-        });
-        self.unwritten = Some((desired, Instant::now() + schedule::WRITE_RETRY_INTERVAL));
-    }
-
-    fn retry_write(&mut self) {
-        if let Some((desired, _)) = self.unwritten.take() {
-            self.write_files(desired, Instant::now());
-        }
-    }
-
-    fn remove_previous_generation(&mut self) {
-        self.remove_previous_at = None;
-        let removed = self.files.remove_previous();
-        if let Err(error) = removed.and_then(|()| self.volumes.remove_previous()) {
-            tracing::warn!(error = error_chain(&error), "previous generation not removed");
         }
     }
 

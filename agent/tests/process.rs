@@ -307,3 +307,41 @@ async fn an_init_container_that_is_denied_fails_at_once() {
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains(DENIED), "{log}");
 }
+
+#[tokio::test]
+async fn the_status_is_printed_for_people_and_for_programs() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let config = pod.config(server.address(), &ca.pem, "none");
+    let before = run(&["status"], Some(&config));
+    assert!(!before.status.success());
+    assert!(String::from_utf8(before.stderr).unwrap().contains("read status in "));
+
+    let agent = start(&config);
+    let (mut session, _) = server.session().await;
+    session.send(&snapshot(7, &[("A", CANARY.as_bytes())])).await;
+    session.receive().await;
+    let print = |words: &[&str]| {
+        let output = run(words, Some(&config));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.contains(CANARY), "{text}");
+        (output.status.success(), text)
+    };
+    let (is_well, text) = print(&["status"]);
+    assert!(is_well, "{text}");
+    assert!(text.contains("✓ bundle api-prod: generation 7"), "{text}");
+    assert!(text.contains("connected for"), "{text}");
+    let status = contract::AgentStatus::from_json(print(&["status", "--json"]).1.as_bytes());
+    assert!(status.unwrap().source.connected);
+
+    drop((session, server));
+    with_timeout(async {
+        while print(&["status"]).0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let (_, text) = print(&["status"]);
+    assert!(text.contains("✗ there is no connection to switchyard"), "{text}");
+    stop(agent).await;
+}

@@ -168,6 +168,8 @@ pub enum Action {
     Accept,
     /// A pod applied a generation.
     Applied,
+    /// A check of a generation failed in a pod.
+    Checked,
     /// Versions of a secret were destroyed irrecoverably.
     Destroy,
     /// A secret was deleted.
@@ -194,6 +196,8 @@ pub enum Action {
     Rekey,
     /// The database is an older one than before, or another one: it was restored or replaced.
     Restore,
+    /// A pod went back to the generation that it held before, because a later one failed a check.
+    Reverted,
     /// A grant or a token was revoked.
     Revoke,
     /// An older version was made active again.

@@ -11,8 +11,8 @@ use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::{ColorMode, Output};
 use crate::{
-    access, admin, audit, bundles, completions, doctor, grants, inject, login, run, scan, scopes,
-    secrets, tokens,
+    access, admin, agent, audit, bundles, completions, doctor, grants, inject, login, run, scan,
+    scopes, secrets, tokens,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Secrets(secrets::SecretsCommand),
     #[command(subcommand)]
     Bundles(bundles::BundlesCommand),
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
     Scopes(scopes::ScopesArgs),
     Run(run::RunArgs),
     Inject(inject::InjectArgs),
@@ -116,6 +118,7 @@ impl Command {
         let result = match self {
             Self::Run(it) => return run::run(it, output).await,
             Self::Access(it) => return access::run(it, output).await,
+            Self::Agent(it) => return agent::run(it, output).await,
             Self::Doctor(it) => return doctor::run(it, output).await,
             Self::Inject(it) => return inject::run(it, output).await,
             Self::Scan(it) => return scan::run(it, output),

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod agent;
 mod args;
 mod audit;
 mod bundles;
@@ -16,6 +17,7 @@ mod file_formats;
 mod grants;
 mod inject;
 mod input;
+mod kubectl;
 mod login;
 mod manifest;
 mod missing;

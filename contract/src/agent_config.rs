@@ -153,6 +153,22 @@ pub enum ConfigError {
 }
 
 impl AgentConfig {
+    /// An agent that writes these files, and does nothing else.
+    #[must_use]
+    pub fn new(source: Source, bundles: Vec<BundleRef>, files: Files) -> Self {
+        Self {
+            version: VERSION,
+            source,
+            bundles,
+            files,
+            program_directory: None,
+            reload: Reload::None,
+            reload_timeout_seconds: None,
+            verify: Vec::new(),
+            readiness: None,
+        }
+    }
+
     /// Reads a configuration.
     ///
     /// # Errors
@@ -184,21 +200,15 @@ mod tests {
     use super::*;
 
     fn sample() -> AgentConfig {
-        AgentConfig {
-            version: VERSION,
-            source: Source::Switchyard {
-                address: "https://switchyard.enclii-system.svc".into(),
-                ca: "-----BEGIN CERTIFICATE-----\n".into(),
-                token_file: "/run/enclii/identity/token".into(),
-            },
-            bundles: vec!["api-prod".parse().unwrap()],
-            files: Files::new("/run/secrets".into(), FileMode::OWNER),
-            program_directory: None,
-            reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
-            reload_timeout_seconds: None,
-            verify: Vec::new(),
-            readiness: None,
-        }
+        let source = Source::Switchyard {
+            address: "https://switchyard.enclii-system.svc".into(),
+            ca: "-----BEGIN CERTIFICATE-----\n".into(),
+            token_file: "/run/enclii/identity/token".into(),
+        };
+        let files = Files::new("/run/secrets".into(), FileMode::OWNER);
+        let reload = Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() };
+        let bundles = vec!["api-prod".parse().unwrap()];
+        AgentConfig { reload, ..AgentConfig::new(source, bundles, files) }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::fmt;
 
 use crate::agent_resources::AgentResources;
 use crate::bundle::BundleRef;
+use crate::check::Check;
 use crate::delivery::DeliveryRequest;
 use crate::file_path::FilePath;
 use crate::name::SecretName;
@@ -25,7 +26,9 @@ pub use error::{AnnotationError, AnnotationErrors, ValueError};
 pub use file_mode::FileMode;
 use paths::paths;
 use rendered::rendered;
-use value::{agent_resources, bundles, container, deliveries, env_name, list, quoted};
+use value::{
+    agent_resources, bundles, checks, container, deliveries, env_name, list, quoted, seconds,
+};
 
 /// The prefix of all keys.
 pub const PREFIX: &str = "enclii.io/";
@@ -35,6 +38,10 @@ pub const SECRETS: &str = "enclii.io/secrets";
 pub const RELOAD: &str = "enclii.io/reload";
 /// The container to signal.
 pub const RELOAD_CONTAINER: &str = "enclii.io/reload-container";
+/// How long the application may take to answer a POST.
+pub const RELOAD_TIMEOUT: &str = "enclii.io/reload-timeout";
+/// What must be true of the application after a reload.
+pub const VERIFY: &str = "enclii.io/verify";
 /// How the values reach the application.
 pub const DELIVER: &str = "enclii.io/deliver";
 /// Environment variables to remove when the webhook cannot know the bundle's keys.
@@ -68,6 +75,9 @@ pub const MAX_BUNDLES: usize = 16;
 /// webhook has seen them.
 pub const MAX_VALUE_BYTES: usize = 32 << 10;
 
+/// The longest time that an application may take to answer a POST, in seconds.
+pub const MAX_RELOAD_TIMEOUT_SECONDS: u32 = 300;
+
 /// The most unknown keys that get a warning.
 const MAX_UNKNOWN: usize = 16;
 
@@ -83,6 +93,13 @@ pub const KEYS: &[(&str, &str)] = &[
          restart",
     ),
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
+    (RELOAD_TIMEOUT, "how long a POST may take to be answered, 1s to 300s (default: 30s)"),
+    (
+        VERIFY,
+        "what must be true after a reload, separated by ; or line breaks: tls=PORT, \
+         http=http://127.0.0.1:PORT/PATH, postgres=SECRET, mysql=SECRET, redis=SECRET, each with \
+         options (sni=, certificate=, field=, timeout=); none (default: the readiness probe)",
+    ),
     (
         DELIVER,
         "files (default), env, exec, or NAME=files|env|exec for one secret; init leaves no sidecar",
@@ -121,6 +138,10 @@ pub struct Annotations {
     pub reload: ReloadRequest,
     /// The container to signal, if the pod names one.
     pub reload_container: Option<String>,
+    /// How many seconds the application has to answer a POST, if the pod says.
+    pub reload_timeout_seconds: Option<u32>,
+    /// What must be true after a reload; `None` if the pod does not say, empty for nothing.
+    pub verify: Option<Vec<Check>>,
     /// How the values reach the application.
     pub deliver: DeliveryRequest,
     /// The files to render from the secrets.
@@ -187,6 +208,8 @@ impl Annotations {
             secrets,
             reload,
             reload_container,
+            reload_timeout,
+            verify,
             deliver,
             env,
             plain_env,
@@ -207,6 +230,10 @@ impl Annotations {
             reload_container: errors.collect(RELOAD_CONTAINER, reload_container, |text| {
                 one(container(text.trim()).map(Some))
             }),
+            reload_timeout_seconds: errors.collect(RELOAD_TIMEOUT, reload_timeout, |text| {
+                one(seconds(text.trim()).map(Some))
+            }),
+            verify: errors.collect(VERIFY, verify, |text| checks(text).map(Some)),
             deliver: errors.collect(DELIVER, deliver, deliveries),
             rendered: rendered(files, &mut errors),
             paths: paths(other_paths, &mut errors),
@@ -222,6 +249,11 @@ impl Annotations {
                 .collect(FILE_MODE, file_mode, |text| one(text.trim().parse().map(Some))),
             unknown,
         };
+        // What `reload` should have been is not known if it has a mistake.
+        let is_post = matches!(parsed.reload, ReloadRequest::Http(_)) || errors.has(RELOAD);
+        if parsed.reload_timeout_seconds.is_some() && !is_post {
+            errors.add(RELOAD_TIMEOUT, ValueError::TimeoutWithoutPost);
+        }
         AnnotationErrors::check(errors.0)?;
         Ok(Some(parsed))
     }
@@ -239,6 +271,14 @@ impl Annotations {
 struct Errors(Vec<AnnotationError>);
 
 impl Errors {
+    fn add(&mut self, key: &'static str, source: ValueError) {
+        self.0.push(AnnotationError { key, source });
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|error| error.key == key)
+    }
+
     /// The parsed value, or the default when it is absent or wrong.
     fn collect<T: Default>(
         &mut self,

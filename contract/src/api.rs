@@ -17,6 +17,7 @@ mod login;
 mod metadata;
 mod object;
 mod page;
+mod pods;
 mod read;
 mod rotate;
 mod scopes;
@@ -40,6 +41,9 @@ pub use login::{
 pub use metadata::MetadataRequest;
 pub use object::Object;
 pub use page::Page;
+pub use pods::{
+    PodBundle, PodCheck, PodFailedGeneration, PodList, PodRefusedGeneration, PodStatus,
+};
 pub use read::{FoundValue, ReadAnswer, ReadRequest};
 pub use rotate::{Alphabet, Generate, RotateManyRequest, RotateRequest};
 pub use scopes::{FoundSecrets, ScopeList, ScopeSummary};

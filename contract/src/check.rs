@@ -69,7 +69,8 @@ pub enum CheckKind {
 }
 
 /// What a login is tried at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LoginServer {
     /// PostgreSQL.
     Postgres,
@@ -197,8 +198,7 @@ impl FromStr for Check {
             Some((first, options)) => (first, Some(options)),
             None => (text, None),
         };
-        let (name, target) =
-            first.split_once('=').ok_or_else(|| CheckError::Form(quoted(text)))?;
+        let (name, target) = first.split_once('=').ok_or_else(|| CheckError::Form(quoted(text)))?;
         let (name, target) = (name.trim(), target.trim());
         let mut options = CheckOptions::parse(options)?;
         let timeout_seconds = options.take("timeout").map(timeout).transpose()?;
@@ -297,8 +297,15 @@ fn field(text: &str) -> Result<String, CheckError> {
     fits.then(|| text.to_owned()).ok_or_else(|| CheckError::Field(quoted(text)))
 }
 
+/// The beginning of a text, for an error. Somebody may write an address with a password in place of
+/// the secret that holds it, so nothing is shown of what follows a scheme or comes before an `@`.
 fn quoted(text: &str) -> String {
-    text.chars().take(80).collect()
+    let short = |text: &str| text.chars().take(80).collect::<String>();
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((before, _)), _) => format!("{}://…", short(before)),
+        (None, Some((_, after))) => format!("…@{}", short(after)),
+        (None, None) => short(text),
+    }
 }
 
 #[cfg(test)]

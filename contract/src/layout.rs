@@ -8,6 +8,10 @@ pub const AGENT_CONTAINER: &str = "enclii-agent";
 /// The agent's program in its image.
 pub const AGENT_PROGRAM: &str = "/enclii-agent";
 
+/// The program for database protocols in the agent's image. The agent runs it while it checks a
+/// login, so that neither its code nor its memory is there at other times.
+pub const LOGIN_CHECK_PROGRAM: &str = "/enclii-login-check";
+
 /// The memory volume that holds the secrets.
 pub const SECRETS_VOLUME: &str = "enclii-secrets";
 

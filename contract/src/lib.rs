@@ -5,6 +5,7 @@
 
 pub mod agent_config;
 pub mod agent_resources;
+pub mod agent_status;
 pub mod annotations;
 #[cfg(feature = "api")]
 pub mod api;
@@ -15,6 +16,7 @@ pub mod delivery;
 pub mod exec_config;
 pub mod file_path;
 pub mod layout;
+pub mod login_check;
 pub mod loopback_url;
 #[cfg(feature = "api")]
 pub mod metadata;
@@ -40,6 +42,7 @@ pub mod vault_source;
 
 pub use agent_config::AgentConfig;
 pub use agent_resources::AgentResources;
+pub use agent_status::AgentStatus;
 pub use annotations::Annotations;
 pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use check::Check;

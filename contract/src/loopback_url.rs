@@ -46,7 +46,7 @@ impl FromStr for LoopbackUrl {
     type Err = LoopbackUrlError;
 
     fn from_str(text: &str) -> Result<Self, LoopbackUrlError> {
-        let refuse = || LoopbackUrlError(text.chars().take(200).collect());
+        let refuse = || LoopbackUrlError(quoted(text));
         let rest = text.strip_prefix("http://").ok_or_else(refuse)?;
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),
@@ -61,9 +61,7 @@ impl FromStr for LoopbackUrl {
         };
         let port = parse_port(port).ok_or_else(refuse)?;
         // Only what a request line may carry unescaped: no space, control character or fragment.
-        if path.len() > MAX_PATH_BYTES
-            || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
-        {
+        if path.len() > MAX_PATH_BYTES || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
             return Err(refuse());
         }
         Ok(Self { host, port, path: path.to_owned() })
@@ -74,6 +72,16 @@ impl fmt::Display for LoopbackUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = if self.host == "::1" { "[::1]" } else { self.host };
         write!(f, "http://{host}:{}{}", self.port, self.path)
+    }
+}
+
+/// The beginning of an address, for an error: without what may be secret in it, a user's name and
+/// password and the query.
+fn quoted(text: &str) -> String {
+    let shown = text.split(['?', '#']).next().unwrap_or_default();
+    match shown.rsplit_once('@') {
+        Some((_, after)) => "…@".chars().chain(after.chars().take(200)).collect(),
+        None => shown.chars().take(200).collect(),
     }
 }
 

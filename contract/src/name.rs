@@ -126,6 +126,12 @@ impl From<&SecretName> for FileName {
     }
 }
 
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl AsRef<std::path::Path> for FileName {
     fn as_ref(&self) -> &std::path::Path {
         self.0.as_ref()

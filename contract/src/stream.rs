@@ -18,11 +18,13 @@
 
 pub mod frame;
 mod message;
+mod outcome;
+mod words;
 
 pub use message::{
-    AgentMessage, BundleGeneration, CheckOutcome, CheckResult, CheckStage, FailedStep, HeldBundle,
-    HeldSecret, MessageError, ReloadOutcome, ServerMessage, Snapshot,
+    AgentMessage, BundleGeneration, HeldBundle, HeldSecret, MessageError, ServerMessage, Snapshot,
 };
+pub use outcome::{CheckOutcome, CheckResult, CheckStage, FailedStep, ReloadOutcome};
 
 /// The path of the request that opens a stream.
 pub const PATH: &str = "/v1/agent/stream";

@@ -19,12 +19,15 @@ use crate::dns;
 use crate::exec_variable;
 use crate::mapped_references;
 use crate::patch;
-use crate::patch::mounts::MountPoints;
+use crate::patch::mounts::{MountPoints, OwnMounts};
 use crate::patch::secret_volumes::FilledVolumes;
 use crate::plaintext;
 use crate::pod::Pod;
 use crate::pod_size;
+use crate::readiness;
 use crate::requested::RequestedSecrets;
+use crate::unhandled_signal;
+use crate::verify;
 
 /// What happens to a pod.
 #[derive(Debug, PartialEq)]
@@ -141,6 +144,7 @@ fn inject(
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     patch::templates::check(annotations, &requested, diagnostics);
     patch::paths::check(annotations, &requested, diagnostics);
+    verify::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
     mapped_references::check(&containers, &requested, diagnostics);
     let agent = AgentSettings::resolve(pod, annotations, &containers, config, diagnostics);
@@ -161,7 +165,11 @@ fn inject(
         }
         has_program |= starts;
         filled.patch_mounts(app, diagnostics, &mut patch);
-        patch::mounts::patch(app, (&mut mount_points, starts), diagnostics, &mut patch);
+        let needs = OwnMounts { program: starts, mark: is_signalled };
+        patch::mounts::patch(app, (&mut mount_points, needs), diagnostics, &mut patch);
+        if is_signalled {
+            unhandled_signal::warn(app, &annotations.reload, diagnostics);
+        }
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {
@@ -192,7 +200,9 @@ fn inject(
         volumes: filled.into_list(),
         ..Files::new(layout::SECRETS_DIRECTORY.to_owned(), agent.mode)
     };
-    let agent_config = patch::agent::config(annotations, &agent, (files, has_program), config);
+    let readiness = readiness::resolve(&containers, agent.signalled);
+    let files = (files, has_program);
+    let agent_config = patch::agent::config(annotations, &agent, files, readiness, config);
     let of_pod = (&agent, &*containers);
     patch::status::patch(pod, of_pod, config, &mut patch);
     patch::agent::patch(pod, &agent_config, of_pod, config, diagnostics, &mut patch);

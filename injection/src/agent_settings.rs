@@ -117,17 +117,17 @@ fn uid_of_signalled(
     user: AgentUser,
     diagnostics: &mut Diagnostics,
 ) -> Option<i64> {
-    let at = || app.at(format_args!(""));
     match app.container.uid(pod) {
-        // The agent drops all capabilities. The kernel hides the environment of a process that has
-        // more capabilities than the reader, as a root container does unless it drops them too.
-        Some(0) => diagnostics.deny(Violation::RootSignalled { at: at() }),
-        Some(uid) => return Some(uid),
+        // Root too: a process may signal others of its user, whatever their capabilities are, and
+        // everybody may read which mounts a process has.
+        Some(uid) => Some(uid),
         // The namespace assigns both the same.
-        None if user == AgentUser::Namespace => return None,
-        None => diagnostics.deny(Violation::UnknownUid { at: at() }),
+        None if user == AgentUser::Namespace => None,
+        None => {
+            diagnostics.deny(Violation::UnknownUid { at: app.at(format_args!("")) });
+            Some(DEFAULT_UID)
+        }
     }
-    Some(DEFAULT_UID)
 }
 
 /// The SELinux level that all containers with secrets have of their own: the volume's files get one

@@ -42,8 +42,13 @@ impl Diagnostics {
         self.has_more
     }
 
+    /// Whether no further warning is kept, so that it is no use to look for more.
+    pub(crate) fn has_all_warnings(&self) -> bool {
+        self.warnings.len() >= MAX_KEPT
+    }
+
     pub(crate) fn warn(&mut self, warning: Warning) {
-        if self.warnings.len() < MAX_KEPT {
+        if !self.has_all_warnings() {
             self.warnings.push(warning);
         }
     }
@@ -81,6 +86,11 @@ impl Diagnostics {
 /// A user's text made safe for a message: at most 80 characters, on one line, with control
 /// characters escaped.
 pub fn printable(text: &str) -> String {
+    // Most names are those of DNS or of a shell, which no escape changes.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,".contains(&byte);
+    if text.len() <= 80 && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {
         short.push('…');

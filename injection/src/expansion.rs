@@ -57,6 +57,10 @@ impl RemovedVariables {
         self.insert(name, Delivery::Env, None);
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// One that stays after all.
     pub(crate) fn remove(&mut self, name: &str) {
         self.0.remove(name);
@@ -102,8 +106,8 @@ pub(crate) fn check(
     for (field, handler) in app.container.handlers() {
         let is_shell = runs_shell(handler.command());
         let place = if field.len() == 1 { Place::Probe } else { Place::Hook };
+        let field = field.join(".");
         for (index, text) in handler.command().enumerate() {
-            let field = field.join(".");
             let at = format_args!(".{field}.exec.command[{index}]");
             refuse(app, removed, (place, text, at), |_| true, diagnostics);
             if is_shell {
@@ -163,6 +167,9 @@ fn warn(
     diagnostics: &mut Diagnostics,
 ) {
     for name in shell_names(text) {
+        if diagnostics.has_all_warnings() {
+            break;
+        }
         if removed.0.get(name).is_some_and(&matters) {
             diagnostics.warn(Warning::ShellUse { at: app.at(at), name: printable(name) });
         }

@@ -74,7 +74,17 @@ impl fmt::Display for Finding<'_> {
 
 /// Looks through a pod.
 pub fn findings<'p>(pod: &'p Pod<'_>, limits: ScanLimits) -> Findings<'p> {
-    let mut scan = Scan { limits, left: limits.pod_bytes, list: Vec::new(), is_partial: false };
+    findings_besides(pod, limits, &|_| false)
+}
+
+/// Looks through a pod, but not at the variables that are `skipped`.
+pub(crate) fn findings_besides<'p>(
+    pod: &'p Pod<'_>,
+    limits: ScanLimits,
+    skipped: &dyn Fn(&EnvVar<'_>) -> bool,
+) -> Findings<'p> {
+    let mut scan =
+        Scan { limits, left: limits.pod_bytes, skipped, list: Vec::new(), is_partial: false };
     for (path, container) in pod.containers() {
         if container.is_agent() {
             continue;
@@ -87,14 +97,15 @@ pub fn findings<'p>(pod: &'p Pod<'_>, limits: ScanLimits) -> Findings<'p> {
     Findings { list: scan.list, is_partial: scan.is_partial }
 }
 
-struct Scan<'p> {
+struct Scan<'p, 's> {
     limits: ScanLimits,
     left: usize,
+    skipped: &'s dyn Fn(&EnvVar<'_>) -> bool,
     list: Vec<Finding<'p>>,
     is_partial: bool,
 }
 
-impl<'p> Scan<'p> {
+impl<'p> Scan<'p, '_> {
     /// The part of a literal that may be looked at.
     fn take<'t>(&mut self, text: &'t str) -> &'t str {
         let most = text.len().min(self.limits.value_bytes).min(self.left);
@@ -115,7 +126,9 @@ impl<'p> Scan<'p> {
     fn container(&mut self, path: ContainerPath, container: &'p Container<'_>) {
         let name = &*container.name;
         for (index, variable) in container.env.iter().flatten().enumerate() {
-            let Some(value) = variable.literal() else { continue };
+            let Some(value) = variable.literal().filter(|_| !(self.skipped)(variable)) else {
+                continue;
+            };
             let value = self.take(value);
             if let Some(rule) = credential::detect(&variable.name, value) {
                 let name = variable.name.to_string();

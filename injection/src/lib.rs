@@ -30,9 +30,12 @@ mod plaintext;
 mod plaintext_policy;
 mod pod;
 mod pod_size;
+mod readiness;
 mod references;
 mod requested;
 mod secret_volume_problem;
+mod unhandled_signal;
+mod verify;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};

@@ -6,7 +6,7 @@ pub(crate) const MAX_MOUNT_POINTS: usize = 64;
 /// Why a mount cannot be below the secrets directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MountPointConflict {
-    #[error("the agent uses names that start with two dots")]
+    #[error("the agent uses names that start with two dots, .env and .container")]
     Reserved,
     #[error("a secret of the pod's bundles is a file of that name")]
     Key,

@@ -3,8 +3,8 @@
 use crate::config::InjectionConfig;
 use crate::credential::Confidence;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
-use crate::findings::{Finding, ScanLimits, findings};
-use crate::pod::Pod;
+use crate::findings::{Finding, ScanLimits, findings_besides};
+use crate::pod::{EnvVar, Pod};
 use crate::requested::RequestedSecrets;
 
 /// Checks every literal that stays in a pod, also in containers that do not get the secrets.
@@ -16,12 +16,13 @@ pub(crate) fn check(
     config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
 ) {
-    let found = findings(pod, ScanLimits::ADMISSION);
+    // What a bundle replaces does not stay. Most credentials of most pods are these.
+    let is_replaced = |variable: &EnvVar<'_>| requested.secret_for(variable).is_some();
+    let found = findings_besides(pod, ScanLimits::ADMISSION, &is_replaced);
     for finding in &found.list {
-        let is_replaced = || finding.variable.is_some_and(|it| requested.secret_for(it).is_some());
         let is_plain =
             requested.is_plain_env(&finding.name) || config.plain_env.contains(&finding.name);
-        if !is_plain && !is_replaced() {
+        if !is_plain {
             report(finding, requested, diagnostics);
         }
     }

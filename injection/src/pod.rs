@@ -20,7 +20,7 @@ use crate::container_path::{ContainerList, ContainerPath};
 use crate::json_size::{self, MAX_JSON_VALUES};
 pub(crate) use container::{Container, VolumeMount};
 pub(crate) use env_var::{EnvVar, FileKeySelector};
-pub(crate) use handler::Handler;
+pub(crate) use handler::{Handler, ProbePort};
 pub(crate) use requirements::{Requirements, Resource};
 pub(crate) use volume::{KeyToPath, Volume};
 

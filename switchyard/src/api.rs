@@ -23,6 +23,7 @@ mod middleware;
 mod openapi;
 mod page;
 mod path;
+mod pods;
 mod preconditions;
 mod read_many;
 mod reads_until;
@@ -69,6 +70,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
         ("/v1/bundles", get(bundles::list)),
         ("/v1/bundles/{scope}", get(bundles::read)),
         ("/v1/bundles/{scope}/values", get(bundles::values)),
+        ("/v1/pods", get(pods::list)),
+        ("/v1/pods/{namespace}/{pod}", get(pods::read)),
         ("/v1/grants", get(grants::list).post(grants::add)),
         ("/v1/grants/{id}", delete(grants::remove)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),

@@ -6,6 +6,7 @@ mod authentication;
 mod frame_cache;
 mod health;
 mod listed_bundles;
+mod pod_events;
 mod rate_limiter;
 mod refusals;
 mod request_budget;
@@ -18,6 +19,7 @@ use runtime::byte_budget::ByteBudget;
 use runtime::tasks::Tasks;
 
 use crate::access::AccessControl;
+use crate::agents::Agents;
 use crate::audit::AuditLog;
 use crate::disk::DiskSpace;
 use crate::identity::{OidcProvider, PodAuthenticator, TokenAuthenticator, WorkloadIssuers};
@@ -31,6 +33,7 @@ pub(crate) use authentication::{Authenticated, Unauthenticated};
 pub(crate) use frame_cache::{BundleSelection, FrameError};
 pub(crate) use health::HealthCache;
 pub(crate) use listed_bundles::ListedBundles;
+pub(crate) use pod_events::PodEvents;
 pub(crate) use rate_limiter::RateLimiter;
 pub(crate) use refusals::RefusalLog;
 pub(crate) use request_budget::{AnswerLease, FREE_BYTES, RequestBudget, byte_budget};
@@ -65,4 +68,7 @@ pub(crate) struct AppState {
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) health: HealthCache,
     pub(crate) listed_bundles: ListedBundles,
+    /// What the agents of this replica's streams say of their pods.
+    pub(crate) agents: Agents,
+    pub(crate) pod_events: PodEvents,
 }

@@ -148,6 +148,9 @@ pub struct ServeArgs {
     /// wrote them or their key is lost; check grants, tokens and bundles first
     #[arg(long, env = "ENCLII_ACCEPT_LEDGER")]
     pub accept_ledger: bool,
+    /// Write no Kubernetes events on pods whose application fails a check
+    #[arg(long, env = "ENCLII_NO_POD_EVENTS")]
+    pub no_pod_events: bool,
     /// Read pods and namespaces from this file instead of a cluster; only on loopback
     #[arg(long, env = "ENCLII_DEVELOPMENT_IDENTITIES", value_name = "FILE")]
     pub development_identities: Option<PathBuf>,

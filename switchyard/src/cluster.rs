@@ -4,6 +4,7 @@
 
 mod bootstrap;
 mod namespaces;
+mod pod_events;
 mod secret_bundles;
 mod token_review;
 mod trust;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::Semaphore;
 
+pub use pod_events::{PodEvent, PodEventReason, PodEventRecorder};
 pub(crate) use trust::TRUST_KEY;
 
 /// The time limit for one call.
@@ -98,8 +100,18 @@ impl ClusterError {
     /// Whether the object does not exist (404).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
+        self.has_status(404)
+    }
+
+    /// Whether switchyard has no right to the call (403).
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.has_status(403)
+    }
+
+    fn has_status(&self, code: u16) -> bool {
         matches!(self, Self::Call { source, .. } if matches!(&**source,
-            kube::Error::Api(status) if status.code == 404))
+            kube::Error::Api(status) if status.code == code))
     }
 }
 

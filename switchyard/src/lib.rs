@@ -7,6 +7,7 @@
 //! identity    authentication      access, policy (pure)   authorization
 //! secrets     writes and reads from end to end: store, ledger, audit log, push
 //! repository  the ledger          audit       the audit log
+//! agents      what agents say of their pods
 //! epoch       notices a ledger that was restored or replaced
 //! expiry_watch counts credentials that end at their issuer
 //! replicas    leases, and the updates of other replicas
@@ -15,6 +16,7 @@
 //! ```
 
 pub mod access;
+mod agents;
 mod api;
 mod app;
 pub mod args;

@@ -1,6 +1,8 @@
 //! The metrics of switchyard. Label values are enums or names from the operator's configuration, so
 //! that the name of a secret or a pod never becomes a label.
 
+mod pods;
+
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -9,6 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+pub(crate) use pods::PodEventOutcome;
+use pods::PodMetrics;
 
 /// What a request or a stream does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -155,8 +160,7 @@ pub(crate) struct Metrics {
     operations: Family<OperationLabels, Counter>,
     open_streams: Gauge,
     delivery_duration: Histogram,
-    applied: Counter,
-    failed: Counter,
+    pods: PodMetrics,
     data_size: Gauge,
     data_free: Gauge,
     expiring: Family<ExpiryLabels, Gauge>,
@@ -171,8 +175,7 @@ impl Metrics {
             open_streams: Gauge::default(),
             // 1 ms to 32 s.
             delivery_duration: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
-            applied: Counter::default(),
-            failed: Counter::default(),
+            pods: PodMetrics::default(),
             data_size: Gauge::default(),
             data_free: Gauge::default(),
             expiring: Family::default(),
@@ -183,8 +186,7 @@ impl Metrics {
             operations,
             open_streams,
             delivery_duration,
-            applied,
-            failed,
+            pods,
             data_size,
             data_free,
             expiring,
@@ -193,6 +195,7 @@ impl Metrics {
         } = &metrics;
         let registry = registry.sub_registry_with_prefix("enclii_switchyard");
         audit.register(registry);
+        pods.register(registry);
         registry.register(
             "operations",
             "Requests and deliveries by operation and outcome",
@@ -203,16 +206,6 @@ impl Metrics {
             "delivery_duration_seconds",
             "From the commit of a generation to its last byte on an open stream",
             delivery_duration.clone(),
-        );
-        registry.register(
-            "applied_generations",
-            "Generations that agents reported as applied",
-            applied.clone(),
-        );
-        registry.register(
-            "failed_generations",
-            "Generations that agents reported as failed",
-            failed.clone(),
         );
         registry.register(
             "ledger_forgeries",
@@ -243,11 +236,6 @@ impl Metrics {
 
     pub(crate) fn delivered(&self, duration: Duration) {
         self.delivery_duration.observe(duration.as_secs_f64());
-    }
-
-    /// Counts the report of an agent on a generation.
-    pub(crate) fn generation_reported(&self, applied: bool) {
-        if applied { &self.applied } else { &self.failed }.inc();
     }
 
     /// A sink has confirmed events.
@@ -326,6 +314,7 @@ impl Drop for OpenStream {
 mod tests {
     use std::time::SystemTime;
 
+    use contract::stream::{CheckOutcome, CheckStage};
     use prometheus_client::encoding::text::encode;
 
     use super::*;
@@ -340,6 +329,8 @@ mod tests {
         metrics.export_failed("siem");
         metrics.export_lag("siem", 1, 1);
         metrics.refused(true);
+        metrics.checked(CheckStage::After, CheckOutcome::Passed);
+        metrics.pod_event(PodEventOutcome::Ok);
         metrics.credentials_expiring(1, 2);
         let mut exposition = String::new();
         encode(&mut exposition, &registry).unwrap();

@@ -3,6 +3,7 @@
 //!
 //! The types that the rest of the program uses are here; the SQL is in `sql`.
 
+mod agent_state;
 mod authenticity;
 mod change;
 mod digest;
@@ -35,6 +36,9 @@ use serde::{Deserialize, Serialize};
 use crate::delivery::RolloutState;
 use crate::references::ValueReferences;
 
+pub use agent_state::{
+    AgentPage, AgentPosition, AgentRow, AgentState, CheckedStages, HoldingRow, PodFailure,
+};
 pub use authenticity::Forgery;
 pub use change::{
     ChangeError, Condition, Idempotency, KeptResponse, LedgerChange, NewVersion, RespondFn,
@@ -188,6 +192,13 @@ impl Bundle {
     pub fn tag_of(&self, generation: Generation) -> Option<GenerationTag> {
         self.stable_tag.clone().filter(|_| generation == self.rollout.stable)
     }
+
+    /// The bundle as it is for a pod that keeps this generation.
+    #[must_use]
+    pub fn at(&self, generation: Generation, tag: Option<GenerationTag>) -> Self {
+        let rollout = RolloutState { stable: generation, target: None };
+        Self { rollout, stable_tag: tag, ..self.clone() }
+    }
 }
 
 /// Project, environment and service of a service scope.
@@ -283,6 +294,8 @@ pub enum ReportedState {
     Applied {
         /// The generation.
         generation: Generation,
+        /// Tells it apart from others with its number.
+        tag: Option<GenerationTag>,
         /// The outcome of reloading the application.
         reload: String,
     },
@@ -294,6 +307,13 @@ pub enum ReportedState {
         step: String,
         /// Why.
         detail: String,
+    },
+    /// Its files hold this generation again, because a later one failed a check.
+    Restored {
+        /// The generation.
+        generation: Generation,
+        /// Tells it apart from others with its number.
+        tag: Option<GenerationTag>,
     },
 }
 

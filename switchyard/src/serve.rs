@@ -1,12 +1,11 @@
 //! Runs the process: wires the parts together, from opening the database to the end of the drain.
 
 mod audit_jobs;
+mod error;
 mod platform;
 mod store;
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,128 +13,49 @@ use certs::alt_names::{SubjectAltNames, SubjectAltNamesError};
 use certs::resolver::server_config;
 use contract::Redacted;
 use lockbox::Database;
-use lockbox::database::{DatabaseKind, OpenError};
+use lockbox::database::DatabaseKind;
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
-use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
+use runtime::signals::{Shutdown, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 use tokio::net::TcpListener;
 
 use crate::access::{AccessControl, WorkloadRules, record_configured_rights, run_read_count};
+use crate::agents::Agents;
 use crate::api;
 use crate::app::{
-    AppState, HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState,
-    byte_budget,
+    AppState, HealthCache, ListedBundles, PodEvents, RateLimiter, RefusalLog, StreamLimits,
+    StreamState, byte_budget,
 };
 use crate::args::{DatabaseArgs, LimitArgs, ServeArgs};
-use crate::audit::{AuditLog, SigningKeyError, SinksError};
+use crate::audit::AuditLog;
 use crate::bundle_updates::BundleUpdates;
 use crate::certificates::{self, ServingCertificate};
+use crate::cluster::PodEventRecorder;
 use crate::disk::{DiskSpace, DiskThresholds, DiskWatch};
 use crate::epoch::LedgerEpoch;
 use crate::expiry_watch::ExpiryWatch;
 use crate::identity::{
-    BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, PeopleIssuer,
-    TokenAuthenticator, TrustedIssuer, WorkloadConfigError, WorkloadIssuers,
-    ensure_bootstrap_token, read_workload_issuers,
+    OidcProvider, PeopleIssuer, TokenAuthenticator, TrustedIssuer, WorkloadConfigError,
+    WorkloadIssuers, ensure_bootstrap_token, read_workload_issuers,
 };
-use crate::ledger_key::{self, LedgerKeyError};
+use crate::ledger_key;
 use crate::ledger_watch::{report_forgeries, watch_ledger, watch_rights};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::rekey::Rekey;
 use crate::replicas::{self, LeaderElector};
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::Repository;
 use crate::secrets::{self, Secrets};
 use crate::trust;
 use audit_jobs::{AuditJobs, FinalCheckpoint};
+pub use error::ServeError;
 use platform::Platform;
-use store::{OpenedStore, StoreOpenError};
+use store::OpenedStore;
 
 /// The time limit for each step after the drain. Notice, drain and these steps fit into the 30 s
 /// that Kubernetes gives a pod.
 const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Why switchyard could not start, or did not stop cleanly.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The data directory cannot be created.
-    #[error("create data directory {path}")]
-    Data {
-        /// The directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The thread of the admin port cannot be started.
-    #[error("start the admin port")]
-    AdminPort(#[source] io::Error),
-    /// The file with the database URL cannot be read.
-    #[error("read database URL from {path}")]
-    DatabaseUrl {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Database(#[from] OpenError),
-    /// The ledger cannot be opened.
-    #[error(transparent)]
-    Ledger(#[from] RepositoryError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreOpenError),
-    /// The ledger's key cannot be read or made.
-    #[error(transparent)]
-    LedgerKey(#[from] LedgerKeyError),
-    /// The development identities cannot be read.
-    #[error(transparent)]
-    Development(#[from] DevelopmentError),
-    /// Development identities are only allowed on loopback addresses.
-    #[error(
-        "use development identities: {0} is not a loopback address, and anyone with the file can \
-            act as every \
-         pod in it"
-    )]
-    NotLoopback(SocketAddr),
-    /// Neither a service account nor a kubeconfig is usable.
-    #[error("set up the Kubernetes client (without a cluster, give --development-identities)")]
-    Client(#[source] kube::Error),
-    /// The first administrator's token cannot be created or stored.
-    #[error(transparent)]
-    Bootstrap(#[from] BootstrapError),
-    /// The identity provider cannot be set up.
-    #[error(transparent)]
-    Oidc(#[from] OidcSetupError),
-    /// The issuers of jobs are not configured well.
-    #[error(transparent)]
-    WorkloadIssuers(#[from] WorkloadConfigError),
-    /// A certificate name is invalid.
-    #[error("name the certificate")]
-    Names(#[from] SubjectAltNamesError),
-    /// The cryptography provider lacks a TLS version.
-    #[error("set up TLS")]
-    Tls(#[from] rustls::Error),
-    /// A port cannot be bound.
-    #[error("listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The key that signs audit checkpoints is not available.
-    #[error(transparent)]
-    SigningKey(#[from] SigningKeyError),
-    /// The audit sinks are misconfigured.
-    #[error(transparent)]
-    Sinks(#[from] SinksError),
-    /// The drain did not finish cleanly.
-    #[error("stop")]
-    Stop(#[from] ShutdownError),
-}
 
 /// Runs switchyard until `shutdown`.
 ///
@@ -253,6 +173,7 @@ async fn start(
         bootstrap_target,
         certificate_source,
         development_pods,
+        pod_events,
     } = platform::detect(args, tasks, readiness).await?;
     ensure_bootstrap_token(&bootstrap_target, &repository, restore).await?;
     record_configured_rights(&repository, &groups, &rules, &development_pods).await?;
@@ -299,6 +220,11 @@ async fn start(
         leader.lead("rekey", tasks, move |fence| rekey_job.clone().run(fence));
     }
 
+    let agents = Agents::default();
+    let writing = agents.clone().run(repository.clone(), tasks.stopping());
+    tasks.spawn_vital("states of agents", writing);
+    let pod_events = start_pod_events(pod_events, &metrics, tasks);
+
     let AuditJobs { public_key, final_checkpoint } =
         audit_jobs::start(&audit_args, &data, &repository, &leader, &metrics, tasks)?;
 
@@ -323,6 +249,8 @@ async fn start(
         rate_limiter,
         health: HealthCache::default(),
         listed_bundles: ListedBundles::default(),
+        agents,
+        pod_events,
     };
     // HTTP/1.1 only: agent streams use Upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
@@ -369,6 +297,21 @@ fn watch_disk(
         tasks.spawn_vital("data volume", watch.run(tasks.stopping()));
     }
     space
+}
+
+/// Starts the writer of events on pods, if there is a cluster and the operator wants them.
+fn start_pod_events(
+    recorder: Option<PodEventRecorder>,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> PodEvents {
+    let Some(recorder) = recorder else { return PodEvents::off(metrics.clone()) };
+    let (events, writer) = PodEvents::new(recorder, metrics.clone());
+    spawn(tasks, "events on pods", async move {
+        writer.run().await;
+        std::future::pending().await
+    });
+    events
 }
 
 fn stream_limits(limits: LimitArgs) -> StreamLimits {

@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve_plain, tower_handler};
 use serde_json::{Value, json};
-use switchyard::cluster::Cluster;
+use switchyard::cluster::{Cluster, PodEvent, PodEventReason};
 use switchyard::identity::{PodAuthenticator, PodError};
 use switchyard::secret_bundle_ref::SecretBundleRef;
 use tokio::net::TcpListener;
@@ -269,4 +269,63 @@ async fn the_bootstrap_secret_is_accessed_by_name_only() {
         fake.cluster.bootstrap_token().await.unwrap(),
         Some(Redacted::from("t0ken".to_owned()))
     );
+}
+
+fn pod_event(generation: u64) -> PodEvent {
+    let pod = switchyard::audit::Pod {
+        namespace: "shop-prod".into(),
+        service_account: "api".into(),
+        name: "api-1".into(),
+        uid: "u".into(),
+    };
+    PodEvent {
+        pod,
+        reason: PodEventReason::CheckFailed,
+        subject: format!("api-prod generation {generation}"),
+        note: "\u{e4}".repeat(2000),
+    }
+}
+
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop-prod/events";
+
+#[tokio::test]
+async fn a_repeated_event_is_counted_on_the_first_one() {
+    let fake = FakeApiServer::start(|_, _| {
+        let metadata = json!({"name": "api-1.1", "namespace": "shop-prod"});
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
+            "metadata": metadata, "eventTime": "2026-11-30T08:00:00.000000Z"});
+        (201, event.to_string())
+    })
+    .await;
+    let recorder = fake.cluster.pod_events();
+    recorder.publish(&pod_event(7)).await.unwrap();
+    recorder.publish(&pod_event(7)).await.unwrap();
+    recorder.publish(&pod_event(8)).await.unwrap();
+    let calls = fake.calls();
+    let event = &calls[0].2;
+    assert_eq!(
+        event["regarding"],
+        json!({"apiVersion": "v1", "kind": "Pod", "namespace": "shop-prod", "name": "api-1",
+            "uid": "u"})
+    );
+    assert_eq!(
+        [&event["type"], &event["reason"], &event["reportingController"], &event["action"]],
+        ["Warning", "SecretCheckFailed", "enclii.io/switchyard", "api-prod generation 7"]
+    );
+    assert_eq!(event["note"].as_str().unwrap().len(), 1024);
+    assert_eq!(calls[1].2["series"]["count"], 2);
+    let name = event["metadata"]["name"].as_str().unwrap();
+    assert_eq!(
+        of(calls.clone()),
+        [format!("POST {EVENTS}"), format!("PATCH {EVENTS}/{name}"), format!("POST {EVENTS}")]
+    );
+}
+
+#[tokio::test]
+async fn a_missing_right_to_write_events_is_known() {
+    for (code, is_forbidden) in [(403, true), (500, false)] {
+        let fake = FakeApiServer::start(move |_, _| refusal(code, "no")).await;
+        let error = fake.cluster.pod_events().publish(&pod_event(7)).await.unwrap_err();
+        assert_eq!(error.is_forbidden(), is_forbidden, "{error:?}");
+    }
 }

@@ -14,12 +14,14 @@ archives=()
 for dockerfile in "$ROOT"/images/*.Dockerfile; do
 	[[ -e $dockerfile ]] || die "no Dockerfile in $ROOT/images"
 	name=$(basename "$dockerfile" .Dockerfile)
-	program=$(awk '$1 == "COPY" { print $2 }' "$dockerfile")
-	[[ -x $ENCLII_BIN/$program ]] || die "$ENCLII_BIN/$program does not exist: run make programs"
-	# The context holds one program: the folder of the programs may hold a whole build.
+	# The context holds the image's programs alone: their folder may hold a whole build.
 	context=$images/$name.context
 	mkdir -p "$context"
-	cp -f "$ENCLII_BIN/$program" "$context/"
+	while read -r program; do
+		[[ -x $ENCLII_BIN/$program ]] ||
+			die "$ENCLII_BIN/$program does not exist: run make programs"
+		cp -f "$ENCLII_BIN/$program" "$context/"
+	done < <(awk '$1 == "COPY" { print $2 }' "$dockerfile")
 	"$HERE/build-image.sh" "$dockerfile" "$context" "enclii/$name:$version" "$images/$name.tar" \
 		>/dev/null
 	rm -rf "$context"

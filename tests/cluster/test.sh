@@ -46,6 +46,8 @@ need_root test.sh
 [[ -e $DIR/.enclii-cluster ]] || trap '"$HERE/down.sh"' EXIT
 "$HERE/up.sh"
 "$HERE/install.sh"
+servers=$("$HERE/servers-image.sh")
+"$HERE/load.sh" "$servers"
 enter=("$HERE/enter.sh")
 # shellcheck source=/dev/null
 . "$DIR/cluster.env"

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use contract::AgentConfig;
-use contract::agent_config::{Files, Source, VERSION};
+use contract::agent_config::{Files, Source};
 use contract::annotations::FileMode;
 use contract::layout::{CONFIG_VARIABLE, DATA_LINK};
-use contract::reload::Reload;
 use tempfile::TempDir;
 
 use crate::process::{Process, program};
@@ -42,21 +41,13 @@ impl Agent {
         std::io::Write::write_all(&mut file, token.as_bytes())?;
         std::fs::create_dir(&files)?;
         let text = |path: &Path| path.to_str().map(str::to_owned).context("path");
-        let config = AgentConfig {
-            version: VERSION,
-            source: Source::Switchyard {
-                address: format!("https://localhost:{port}"),
-                ca: std::fs::read_to_string(ca)?,
-                token_file: text(&token_file)?,
-            },
-            bundles: vec![bundle.parse()?],
-            files: Files::new(text(&files)?, FileMode::OWNER),
-            program_directory: None,
-            reload: Reload::None,
-            reload_timeout_seconds: None,
-            verify: Vec::new(),
-            readiness: None,
+        let source = Source::Switchyard {
+            address: format!("https://localhost:{port}"),
+            ca: std::fs::read_to_string(ca)?,
+            token_file: text(&token_file)?,
         };
+        let wanted = Files::new(text(&files)?, FileMode::OWNER);
+        let config = AgentConfig::new(source, vec![bundle.parse()?], wanted);
         let mut agent = Self { process: None, config, directory };
         agent.run()?;
         Ok(agent)

@@ -180,6 +180,12 @@ impl Loopback {
         format!("https://localhost:{}/mutate", self.webhook_port)
     }
 
+    /// The port of switchyard.
+    #[must_use]
+    pub fn switchyard_port(&self) -> u16 {
+        self.switchyard_port
+    }
+
     /// The folder of the logs.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

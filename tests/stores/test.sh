@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the tests that need root, or a real PostgreSQL, Vault or rsyslog on this machine. Installs or
-# builds what is missing. ENCLII_CRASH_KILLS sets how often the crash tests kill each program.
+# Runs the tests that need root, or a real PostgreSQL, MariaDB, Redis, Vault or rsyslog on this
+# machine. Installs or builds what is missing. ENCLII_CRASH_KILLS sets how often the crash tests
+# kill each program.
 HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
 # shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
@@ -13,12 +14,14 @@ export RUST_BACKTRACE=0
 require_packages util-linux:setpriv rsyslog:rsyslogd \
 	"rsyslog-openssl:/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so" strace:strace \
 	e2fsprogs:mkfs.ext4 openssl:openssl \
-	postgresql-15:/usr/lib/postgresql/15/bin/postgres
+	postgresql-15:/usr/lib/postgresql/15/bin/postgres \
+	redis-server:redis-server redis-tools:redis-cli \
+	mariadb-server-core:mariadbd mariadb-client-core:mariadb
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT
 # Always the whole workspace, so that every test shares one build of the dependencies.
 tests=(cargo test --locked --workspace --no-fail-fast)
 # The tests mount small file systems in a mount namespace of their own, which ends with them.
-unshare --mount "${tests[@]}" --lib --test system --test memory -- --ignored
-"${tests[@]}" --test sealing --test vault --test replicas --test crash
+unshare --mount "${tests[@]}" --lib --test system --test memory --test signal -- --ignored
+"${tests[@]}" --test sealing --test vault --test replicas --test crash --test logins

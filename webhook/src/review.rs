@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use contract::annotations;
 use injection::{BundleLookup, Decision, InjectionConfig, Pod, admit, printable, skip_reason};
 use json_patch::Patch;
+use serde::ser::Error as _;
 use serde_json::value::RawValue;
 
 pub use plaintext::{PlaintextOutcome, PlaintextRecord, respond_plaintext};
@@ -20,6 +21,9 @@ use wire::{AdmissionRequest, AdmissionResponse, Status};
 
 /// The largest body of a review, in bytes. The API server limits a request body to 3 MiB.
 pub const MAX_BYTES: usize = 3 << 20;
+
+/// As long as the patch of an ordinary pod, in bytes, so that it grows in one piece.
+const USUAL_PATCH_BYTES: usize = 6 << 10;
 
 /// What a review is answered with.
 pub struct ReviewContext<'a, B> {
@@ -206,11 +210,11 @@ fn inject(patch: &Patch, response: &mut AdmissionResponse<'_>, record: &mut Revi
     if patch.is_empty() {
         return;
     }
-    match serde_json::to_vec(patch) {
-        Ok(json) => {
+    match encoded(patch) {
+        Ok(patch) => {
             record.outcome = Outcome::Injected;
             response.patch_type = Some("JSONPatch");
-            response.patch = Some(STANDARD.encode(json));
+            response.patch = Some(patch);
         }
         // A pod must not be admitted without its patch.
         Err(_) => {
@@ -218,6 +222,16 @@ fn inject(patch: &Patch, response: &mut AdmissionResponse<'_>, record: &mut Revi
             refuse(response, record, Outcome::Refused, message);
         }
     }
+}
+
+/// The patch in base64, as a JSON string: it needs no escapes, so the response holds it as it is.
+fn encoded(patch: &Patch) -> serde_json::Result<Box<RawValue>> {
+    let mut json = Vec::with_capacity(USUAL_PATCH_BYTES);
+    serde_json::to_writer(&mut json, patch)?;
+    let length = base64::encoded_len(json.len(), true).unwrap_or_default();
+    let mut text = vec![b'"'; length + 2];
+    STANDARD.encode_slice(json, &mut text[1..=length]).map_err(serde_json::Error::custom)?;
+    RawValue::from_string(String::from_utf8(text).map_err(serde_json::Error::custom)?)
 }
 
 fn refuse(

@@ -4,20 +4,16 @@
 //! it is asked again until the reload times out. A request that was sent and has no answer yet is
 //! never sent a second time beside the first, since both would reload.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
+use std::time::Duration;
 
-use bytes::Bytes;
 use contract::LoopbackUrl;
-use contract::stream::ReloadOutcome;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, StatusCode, header};
 use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::schedule::{self, POST_CONNECT_TIMEOUT, POST_TIMEOUT};
+use crate::loopback::{self, addresses, exchange};
+use crate::schedule::{self, POST_CONNECT_TIMEOUT};
 
 // An application that answers with an error gets this many attempts.
 const MAX_ERROR_ANSWERS: u32 = 5;
@@ -64,10 +60,14 @@ pub enum PostError {
         status: StatusCode,
     },
     /// The application did not answer in time.
-    #[error("post {url}: no response within {POST_TIMEOUT:?}")]
+    #[error(
+        "post {url}: no response within {limit:?}; enclii.io/reload-timeout gives it more time"
+    )]
     Timeout {
         /// The URL.
         url: LoopbackUrl,
+        /// The time it had.
+        limit: Duration,
     },
 }
 
@@ -104,13 +104,14 @@ fn says_not_ready(status: StatusCode) -> bool {
     )
 }
 
-/// Posts until the application accepts it or the retries are used up.
-pub(super) async fn send(url: &LoopbackUrl) -> Result<ReloadOutcome, PostError> {
+/// Posts until the application accepts it or the retries are used up. `limit` is the time for each
+/// answer.
+pub(super) async fn send(url: &LoopbackUrl, limit: Duration) -> Result<(), PostError> {
     let started = Instant::now();
     let mut attempt = 0;
     let mut error_answers = 0;
     loop {
-        let Err(error) = send_once(url).await else { return Ok(ReloadOutcome::Accepted) };
+        let Err(error) = send_once(url, limit).await else { return Ok(()) };
         let retry = error.retry();
         error_answers += u32::from(retry == Retry::AFewTimes);
         let delay =
@@ -125,75 +126,28 @@ pub(super) async fn send(url: &LoopbackUrl) -> Result<ReloadOutcome, PostError> 
     }
 }
 
-async fn send_once(url: &LoopbackUrl) -> Result<(), PostError> {
-    let host = url.host();
-    let authority = if host.contains(':') {
-        format!("[{host}]:{}", url.port())
-    } else {
-        format!("{host}:{}", url.port())
-    };
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(url.path())
-        .header(header::HOST, authority)
-        .header(header::USER_AGENT, crate::source::USER_AGENT)
+async fn send_once(url: &LoopbackUrl, limit: Duration) -> Result<(), PostError> {
+    let request = loopback::request(Method::POST, url.host(), url.port(), url.path())
         // Hyper leaves it out where there is no body, and strict servers answer 411 then.
         .header(header::CONTENT_LENGTH, "0")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
+        .body(Empty::new())
         .map_err(|source| PostError::Request { url: url.clone(), source })?;
-    let addresses = addresses(url);
+    let addresses = addresses(url.host(), url.port());
     let tcp = timeout(POST_CONNECT_TIMEOUT, TcpStream::connect(&*addresses))
         .await
         .map_err(|_| PostError::ConnectTimeout { url: url.clone() })?
         .map_err(|source| PostError::Connect { url: url.clone(), source })?;
-    let status = timeout(POST_TIMEOUT, exchange(tcp, request))
+    let status = timeout(limit, exchange(tcp, request, 0))
         .await
-        .map_err(|_| PostError::Timeout { url: url.clone() })?
-        .map_err(|source| PostError::Exchange { url: url.clone(), source })?;
+        .map_err(|_| PostError::Timeout { url: url.clone(), limit })?
+        .map_err(|source| PostError::Exchange { url: url.clone(), source })?
+        .status;
     if status.is_success() { Ok(()) } else { Err(PostError::Status { url: url.clone(), status }) }
-}
-
-/// Where a URL's host is, in the order of the attempts. `localhost` is both loopback addresses (RFC
-/// 6761), whatever the image's `/etc/hosts` says.
-fn addresses(url: &LoopbackUrl) -> Vec<SocketAddr> {
-    let hosts = match url.host().parse::<IpAddr>() {
-        Ok(host) => vec![host],
-        Err(_) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-    };
-    hosts.into_iter().map(|host| SocketAddr::new(host, url.port())).collect()
-}
-
-async fn exchange(tcp: TcpStream, request: Request<Empty<Bytes>>) -> hyper::Result<StatusCode> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await?;
-    let mut connection = pin!(connection);
-    let mut answer = pin!(sender.send_request(request));
-    tokio::select! {
-        biased;
-        answer = &mut answer => Ok(answer?.status()),
-        end = &mut connection => {
-            // The server may close right after its answer, which has then arrived already.
-            end?;
-            Ok(answer.await?.status())
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn localhost_is_both_loopback_addresses() {
-        for (url, expected) in [
-            ("http://127.0.0.1:80/", &["127.0.0.1:80"][..]),
-            ("http://[::1]:80/", &["[::1]:80"]),
-            ("http://localhost:80/", &["127.0.0.1:80", "[::1]:80"]),
-        ] {
-            let addresses = addresses(&url.parse().unwrap());
-            assert_eq!(addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
-        }
-    }
 
     #[test]
     fn what_a_status_says_about_the_next_attempt() {
@@ -210,7 +164,10 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(PostError::Status { url: url.clone(), status }.retry(), expected);
         }
-        assert_eq!(PostError::Timeout { url: url.clone() }.retry(), Retry::Never);
+        assert_eq!(
+            PostError::Timeout { url: url.clone(), limit: Duration::ZERO }.retry(),
+            Retry::Never
+        );
         assert_eq!(PostError::ConnectTimeout { url }.retry(), Retry::Later);
     }
 }

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use contract::reload::Signal;
-use contract::stream::ReloadOutcome;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use tokio::time::Instant;
 
-use super::process_table::{self, ProcessTable};
+use super::container_mark::ContainerMark;
+use super::process_table::{self, ProcessTable, Wanted};
 use super::target::{Process, Selection, select};
 use crate::schedule;
 
@@ -20,7 +20,13 @@ pub(super) struct SignalTarget {
     pub(super) container: String,
     pub(super) pod_uid: String,
     pub(super) proc: PathBuf,
+    /// Where the agent has the secrets volume.
+    pub(super) directory: PathBuf,
 }
+
+/// The processes that a signal was sent to.
+#[derive(Clone, Debug)]
+pub(super) struct Signalled(Vec<Process>);
 
 /// Why no signal was sent.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +44,15 @@ pub enum SignalError {
         container: String,
     },
     /// No process belongs to the container.
-    #[error("find process of container {container}: not found{}", unreadable_hint(*.unreadable))]
+    #[error(
+        "find process of container {container}: not found{}",
+        unidentified_hint(*.unidentified)
+    )]
     NoProcess {
         /// The container.
         container: String,
-        /// The number of processes whose environment is unreadable.
-        unreadable: usize,
+        /// The number of processes that are in no container that could be told.
+        unidentified: usize,
     },
     /// The signal's default action would end the application.
     #[error(
@@ -58,6 +67,31 @@ pub enum SignalError {
         container: String,
         /// The container's first process.
         pid: i32,
+    },
+    /// The application has a handler of its runtime, which ends it.
+    #[error(
+        "send {signal} to container {container}: process {pid} ended right after it, so it is not \
+         sent again in this pod; handle {signal} in the application or choose another \
+         enclii.io/reload"
+    )]
+    Fatal {
+        /// The signal.
+        signal: &'static str,
+        /// The container.
+        container: String,
+        /// The process.
+        pid: i32,
+    },
+    /// An earlier signal has ended the application.
+    #[error(
+        "send {signal} to container {container}: not sent, since an earlier one ended the \
+         application; handle {signal} in the application or choose another enclii.io/reload"
+    )]
+    KnownFatal {
+        /// The signal.
+        signal: &'static str,
+        /// The container.
+        container: String,
     },
     /// The process ended before it got the signal.
     #[error("send {signal} to process {pid}: the process has ended")]
@@ -79,38 +113,36 @@ pub enum SignalError {
     },
 }
 
-fn unreadable_hint(count: usize) -> String {
+fn unidentified_hint(count: usize) -> String {
     match count {
         0 => String::new(),
         n => format!(
-            ", and the environment of {n} processes is unreadable; the agent must run as the \
-             application's user, and the application must not have capabilities that the agent \
-             lacks"
+            ", and it cannot be told in which container {n} of the pod's processes are; the agent \
+             must run as the application's user, and the application must not have capabilities \
+             that the agent lacks"
         ),
     }
 }
 
 impl SignalTarget {
-    /// Sends the signal as soon as a process catches it. If the container has no process for a
-    /// while, the application has not started, and reads the new files when it does.
-    pub(super) async fn send(&self) -> Result<ReloadOutcome, SignalError> {
+    /// Sends the signal as soon as a process takes it. If the container has no process for a while,
+    /// the application has not started, and reads the new files when it does: that is `None`.
+    pub(super) async fn send(&self) -> Result<Option<Signalled>, SignalError> {
         let started = Instant::now();
         let mut attempt = 0;
         loop {
             let error = match self.send_once() {
-                Ok(()) => return Ok(ReloadOutcome::Signalled),
+                Ok(signalled) => return Ok(Some(signalled)),
                 Err(error) => error,
             };
             if matches!(error, SignalError::NamespaceNotShared { .. }) {
                 return Err(error);
             }
             let elapsed = started.elapsed();
-            // One process of a pod is always unreadable: the pause process, which runs as a user
-            // of its own.
-            if matches!(error, SignalError::NoProcess { unreadable: 0 | 1, .. })
+            if matches!(error, SignalError::NoProcess { unidentified: 0, .. })
                 && schedule::is_not_started(elapsed)
             {
-                return Ok(ReloadOutcome::NotNeeded);
+                return Ok(None);
             }
             let random = runtime::backoff::random();
             let Some(delay) = schedule::reload_retry_delay(attempt, elapsed, random) else {
@@ -121,36 +153,92 @@ impl SignalTarget {
         }
     }
 
-    fn send_once(&self) -> Result<(), SignalError> {
+    /// Looks whether the signal has ended a process that got it. The runtimes of some languages
+    /// catch signals that their programs do not handle, and end.
+    pub(super) async fn watch(&self, signalled: &Signalled) -> Result<(), SignalError> {
+        let end = Instant::now() + schedule::SIGNAL_WATCH;
+        loop {
+            let lives = |it: &&Process| {
+                let now = process_table::read_process(&self.proc, it.pid);
+                now.is_some_and(|now| now.started == it.started)
+            };
+            if let Some(ended) = signalled.0.iter().find(|it| !lives(it)) {
+                if self.is_succeeded(signalled) {
+                    return Ok(());
+                }
+                return Err(SignalError::Fatal {
+                    signal: self.signal.name(),
+                    container: self.container.clone(),
+                    pid: ended.pid,
+                });
+            }
+            if Instant::now() >= end {
+                return Ok(());
+            }
+            tokio::time::sleep(schedule::SIGNAL_WATCH_INTERVAL).await;
+        }
+    }
+
+    /// Whether the container has a newer process that takes the signal: some programs hand over to
+    /// a new process and end.
+    fn is_succeeded(&self, signalled: &Signalled) -> bool {
+        let Ok(table) = self.read_table() else { return false };
+        let newest = signalled.0.iter().map(|process| process.started).max();
+        table.processes.iter().any(|it| {
+            let takes = self.signal.is_in(it.caught | it.awaited);
+            it.in_container && takes && Some(it.started) > newest
+        })
+    }
+
+    fn read_table(&self) -> io::Result<ProcessTable> {
+        let mark = ContainerMark::find(&self.proc, &self.directory, &self.container);
+        let Self { container, pod_uid, .. } = self;
+        process_table::read(&self.proc, Wanted { container, pod_uid, mark: mark.as_ref() })
+    }
+
+    /// The error where an earlier signal has ended the application.
+    pub(super) fn known_fatal(&self) -> SignalError {
+        let (signal, container) = (self.signal.name(), self.container.clone());
+        SignalError::KnownFatal { signal, container }
+    }
+
+    fn send_once(&self) -> Result<Signalled, SignalError> {
         // In a shared namespace the pause process has id 1.
         if std::process::id() == 1 {
             return Err(SignalError::NamespaceNotShared { container: self.container.clone() });
         }
-        let ProcessTable { processes, unreadable } =
-            process_table::read(&self.proc, &self.container, &self.pod_uid)
-                .map_err(SignalError::ProcessTable)?;
+        let ProcessTable { processes, unidentified } =
+            self.read_table().map_err(SignalError::ProcessTable)?;
         match select(&processes, self.signal) {
             Selection::NoProcess => {
-                Err(SignalError::NoProcess { container: self.container.clone(), unreadable })
+                Err(SignalError::NoProcess { container: self.container.clone(), unidentified })
             }
             Selection::NotCaught(first) => Err(SignalError::NotCaught {
                 signal: self.signal.name(),
                 container: self.container.clone(),
                 pid: first.pid,
             }),
-            Selection::Send(processes) => self.send_to_all(&processes),
+            Selection::Send(processes) => self.send_to_all(processes),
         }
     }
 
     /// Ignores processes that have just ended, as long as another one got the signal.
-    fn send_to_all(&self, processes: &[Process]) -> Result<(), SignalError> {
-        let results: Vec<_> = processes.iter().map(|process| self.send_to(process)).collect();
-        let sent = results.iter().any(Result::is_ok);
-        match results.into_iter().find_map(Result::err) {
-            Some(error) if !sent || !matches!(error, SignalError::ProcessEnded { .. }) => {
+    fn send_to_all(&self, processes: Vec<Process>) -> Result<Signalled, SignalError> {
+        let mut sent = Vec::with_capacity(processes.len());
+        let mut failed = None;
+        for process in processes {
+            match self.send_to(&process) {
+                Ok(()) => sent.push(process),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            Some(error)
+                if sent.is_empty() || !matches!(error, SignalError::ProcessEnded { .. }) =>
+            {
                 Err(error)
             }
-            _ => Ok(()),
+            _ => Ok(Signalled(sent)),
         }
     }
 
@@ -171,8 +259,11 @@ impl SignalTarget {
             Err(Errno::NOSYS | Errno::PERM) => None,
             Err(errno) => return Err(failed(errno)),
         };
-        let unchanged = process_table::read_process(&self.proc, pid)
-            .is_some_and(|now| now.started == process.started && self.signal.is_in(now.caught));
+        // What waits for the signal is in the table and not in this one line.
+        let unchanged = process_table::read_process(&self.proc, pid).is_some_and(|now| {
+            let takes = self.signal.is_in(now.caught) || self.signal.is_in(process.awaited);
+            now.started == process.started && takes
+        });
         if !unchanged {
             return Err(SignalError::ProcessEnded { signal, pid });
         }

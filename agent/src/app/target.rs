@@ -11,9 +11,13 @@ pub(super) struct Process {
     /// When it started, in clock ticks since boot. Together with the pid it identifies a process
     /// even after the pid is reused.
     pub(super) started: u64,
+    /// The signals that its first thread blocks, as `SigBlk` of `/proc/PID/status`.
+    pub(super) blocked: u64,
     /// The signals it catches, as `SigCgt` of `/proc/PID/status`.
     pub(super) caught: u64,
-    /// Whether its environment says that it belongs to the container.
+    /// The signals that it waits for without catching them.
+    pub(super) awaited: u64,
+    /// Whether it belongs to the container.
     pub(super) in_container: bool,
 }
 
@@ -30,16 +34,27 @@ pub(super) enum Selection {
 }
 
 /// Selects the container's first process if it catches the signal, or else its nearest descendants
-/// that do: a shell that runs as process 1 does not forward signals.
+/// that do: a shell that runs as process 1 does not forward signals. Where none catches it, those
+/// are selected that wait for it.
 pub(super) fn select(table: &[Process], signal: Signal) -> Selection {
     let Some(first) = first_process(table) else { return Selection::NoProcess };
+    let catching = nearest(table, first, |process| signal.is_in(process.caught));
+    if !catching.is_empty() {
+        return Selection::Send(catching);
+    }
+    let waiting = nearest(table, first, |process| signal.is_in(process.awaited));
+    if waiting.is_empty() { Selection::NotCaught(first) } else { Selection::Send(waiting) }
+}
+
+/// The first process if it takes the signal, or else its nearest descendants that do.
+fn nearest(table: &[Process], first: Process, takes: impl Fn(&Process) -> bool) -> Vec<Process> {
     let mut found = Vec::new();
     let mut next = vec![first];
     // Each process is visited once, because it has one parent. The bound guards against a cycle in
     // a table that was read while processes started and ended.
     for _ in 0..table.len() {
         let Some(process) = next.pop() else { break };
-        if signal.is_in(process.caught) {
+        if takes(&process) {
             found.push(process);
         } else {
             next.extend(
@@ -50,7 +65,7 @@ pub(super) fn select(table: &[Process], signal: Signal) -> Selection {
         }
     }
     found.sort_by_key(|process| process.pid);
-    if found.is_empty() { Selection::NotCaught(first) } else { Selection::Send(found) }
+    found
 }
 
 /// The oldest process of the container whose parent is outside it. A process that `kubectl exec`
@@ -82,7 +97,9 @@ mod tests {
                 pid,
                 parent,
                 started,
+                blocked: 0,
                 caught: if catches { HANGUP } else { 0x200 },
+                awaited: 0,
                 in_container,
             })
             .collect()

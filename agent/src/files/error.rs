@@ -80,6 +80,18 @@ pub enum VolumeError {
     /// The record of a restart.
     #[error("update record of restart")]
     Restart(#[source] io::Error),
+    /// The record of the generation that works.
+    #[error("update record of the generation that works")]
+    Proven(#[source] io::Error),
+    /// The record of refused generations.
+    #[error("update record of refused generations")]
+    Refused(#[source] io::Error),
+    /// The record of a signal that ended the application.
+    #[error("update record of fatal signal")]
+    FatalSignal(#[source] io::Error),
+    /// The status for those who ask.
+    #[error("update status")]
+    Status(#[source] io::Error),
     /// The trust bundle.
     #[error("save trust bundle")]
     TrustBundle(#[source] io::Error),

@@ -1,11 +1,21 @@
 //! What the agent records in the volume for its next run.
 
+use std::path::Path;
+
+use contract::AgentStatus;
+
 use super::SecretsVolume;
+use super::directory::Directory;
 use super::error::VolumeError;
 use super::generation_name::MAX_NAME_BYTES;
 use super::steps::{
-    RELOAD_PENDING_FILE, RESTART_FILE, RESTART_TEMPORARY, TRUST_BUNDLE_FILE, TRUST_BUNDLE_TEMPORARY,
+    FATAL_SIGNAL_FILE, REFUSED_FILE, REFUSED_TEMPORARY, RELOAD_PENDING_FILE, RESTART_FILE,
+    RESTART_TEMPORARY, STATUS_FILE, STATUS_TEMPORARY, TRUST_BUNDLE_FILE, TRUST_BUNDLE_TEMPORARY,
 };
+use crate::refused::RefusedGenerations;
+
+/// The longest status, in bytes: that of a pod with as many bundles and checks as it may have.
+const MAX_STATUS_BYTES: usize = 1 << 20;
 
 // A trust bundle has a handful of certificates.
 const MAX_TRUST_BUNDLE_BYTES: usize = 1 << 20;
@@ -53,6 +63,57 @@ impl SecretsVolume {
         self.root.remove_file(RESTART_FILE).map_err(VolumeError::Restart)
     }
 
+    /// The generations that failed a check. None if the record cannot be read: each is then tried
+    /// once more.
+    #[must_use]
+    pub fn refused(&self) -> RefusedGenerations {
+        let bytes = self.root.read(REFUSED_FILE, RefusedGenerations::MAX_BYTES).ok();
+        bytes.and_then(|it| RefusedGenerations::from_json(it.expose())).unwrap_or_default()
+    }
+
+    /// Records the generations that failed a check.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the previous one stays.
+    pub fn record_refused(&self, refused: &RefusedGenerations) -> Result<(), VolumeError> {
+        self.replace(REFUSED_TEMPORARY, REFUSED_FILE, &refused.to_json())
+            .map_err(VolumeError::Refused)
+    }
+
+    /// The status that an earlier run has recorded.
+    #[must_use]
+    pub fn status(&self) -> Option<AgentStatus> {
+        let bytes = self.root.read(STATUS_FILE, MAX_STATUS_BYTES).ok()?;
+        AgentStatus::from_json(bytes.expose()).ok()
+    }
+
+    /// Records the status (JSON) for those who ask.
+    ///
+    /// # Errors
+    /// When it cannot be written; the previous one stays.
+    pub fn record_status(&self, json: &str) -> Result<(), VolumeError> {
+        self.replace(STATUS_TEMPORARY, STATUS_FILE, json).map_err(VolumeError::Status)
+    }
+
+    /// Whether the reload's signal has ended the application. The volume is as old as the pod.
+    #[must_use]
+    pub fn is_signal_fatal(&self) -> bool {
+        self.root.read(FATAL_SIGNAL_FILE, 0).is_ok()
+    }
+
+    /// Records that the reload's signal has ended the application.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn record_fatal_signal(&self) -> Result<(), VolumeError> {
+        match self.root.write_new(FATAL_SIGNAL_FILE, b"", 0o400) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(VolumeError::FatalSignal(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The trust bundle (PEM) that an earlier run saved. It is newer than the configured one.
     #[must_use]
     pub fn trust_bundle(&self) -> Option<String> {
@@ -70,9 +131,19 @@ impl SecretsVolume {
     }
 
     /// Writes a small file as a whole or not at all.
-    fn replace(&self, temporary: &str, name: &str, text: &str) -> std::io::Result<()> {
+    pub(super) fn replace(&self, temporary: &str, name: &str, text: &str) -> std::io::Result<()> {
         self.root.remove_file(temporary)?;
         self.root.write_new(temporary, text.as_bytes(), 0o400)?;
         self.root.rename(temporary, name)
     }
+}
+
+/// The status that an agent has recorded in the volume at `directory`, for another process of its
+/// container.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn read_status(directory: &Path) -> std::io::Result<AgentStatus> {
+    let bytes = Directory::open(directory)?.read(STATUS_FILE, MAX_STATUS_BYTES)?;
+    AgentStatus::from_json(bytes.expose()).map_err(std::io::Error::other)
 }

@@ -47,6 +47,30 @@ impl SecretVolumes {
         Ok(has_changed)
     }
 
+    /// Records of each which generation works, as [`SecretsVolume::record_proven`].
+    ///
+    /// # Errors
+    /// When a record cannot be written.
+    pub fn record_proven(&self) -> Result<(), VolumeError> {
+        self.0.iter().try_for_each(SecretsVolume::record_proven)
+    }
+
+    /// Says that the current generation of each works.
+    ///
+    /// # Errors
+    /// When the record of an earlier one cannot be removed.
+    pub fn mark_proven(&mut self) -> Result<(), VolumeError> {
+        self.0.iter_mut().try_for_each(SecretsVolume::mark_proven)
+    }
+
+    /// Makes the last generation of each that is known to work the current one again.
+    ///
+    /// # Errors
+    /// When a step before a swap fails; that volume and the following ones are then unchanged.
+    pub fn restore_proven(&mut self) -> Result<(), VolumeError> {
+        self.0.iter_mut().try_for_each(|volume| volume.restore_proven(false).map(drop))
+    }
+
     /// Removes the previous generation of each.
     ///
     /// # Errors

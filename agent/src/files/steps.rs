@@ -22,6 +22,20 @@ pub(super) const RELOAD_PENDING_FILE: &str = "..reload";
 pub(super) const RESTART_FILE: &str = "..restart";
 /// Renamed to [`RESTART_FILE`].
 pub(super) const RESTART_TEMPORARY: &str = "..restart_tmp";
+/// Names the last generation that is known to work, while it is not the current one.
+pub(super) const PROVEN_FILE: &str = "..proven";
+/// Renamed to [`PROVEN_FILE`].
+pub(super) const PROVEN_TEMPORARY: &str = "..proven_tmp";
+/// The generations that failed a check.
+pub(super) const REFUSED_FILE: &str = "..refused";
+/// Renamed to [`REFUSED_FILE`].
+pub(super) const REFUSED_TEMPORARY: &str = "..refused_tmp";
+/// Exists once the reload's signal has ended the application.
+pub(super) const FATAL_SIGNAL_FILE: &str = "..fatal_signal";
+/// What `enclii-agent status` prints.
+pub(super) const STATUS_FILE: &str = "..status";
+/// Renamed to [`STATUS_FILE`].
+pub(super) const STATUS_TEMPORARY: &str = "..status_tmp";
 /// The trust bundle that the server sent last.
 pub(super) const TRUST_BUNDLE_FILE: &str = "..trust.pem";
 /// Renamed to [`DATA_LINK`].
@@ -77,24 +91,38 @@ pub(super) fn publish_steps<'a>(
     steps
 }
 
+/// The steps that make a generation with the entries `names` the current one, whose files are there
+/// already.
+pub(super) fn restore_steps(
+    names: &[String],
+    listing: &[Entry],
+    set_reload_pending: bool,
+) -> Vec<VolumeStep> {
+    let mut steps: Vec<VolumeStep> =
+        missing_links(names.iter().map(String::as_str), listing).collect();
+    steps.extend(set_reload_pending.then_some(VolumeStep::SetReloadPending));
+    steps.extend([VolumeStep::CreateDataLink, VolumeStep::SwapDataLink]);
+    steps
+}
+
 /// The steps that remove everything of the agent's from the volume except the generation `current`
-/// with the entries `names`, and the generation `previous`.
+/// with the entries `names`, and the generations `others`.
 pub(super) fn repair_steps(
     names: &[String],
     listing: &[Entry],
     current: Option<&str>,
-    previous: Option<&str>,
+    others: &[&str],
 ) -> Vec<VolumeStep> {
     let mut steps: Vec<VolumeStep> =
         missing_links(names.iter().map(String::as_str), listing).collect();
     for Entry { name, kind } in listing {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
         // Without a current generation, the data link and a pending reload are meaningless.
-        let kept = name_in(&[TRUST_BUNDLE_FILE])
+        let kept = name_in(&[TRUST_BUNDLE_FILE, REFUSED_FILE, FATAL_SIGNAL_FILE, STATUS_FILE])
             || current.is_some_and(|current| {
-                name_in(&[DATA_LINK, RELOAD_PENDING_FILE, RESTART_FILE, current])
+                name_in(&[DATA_LINK, RELOAD_PENDING_FILE, RESTART_FILE, PROVEN_FILE, current])
             })
-            || previous.is_some_and(|previous| name_in(&[previous]));
+            || name_in(others);
         match kind {
             _ if kept => {}
             EntryKind::Directory if name.starts_with(AGENT_PREFIX) => {
@@ -189,6 +217,11 @@ mod tests {
             entry("..restart_tmp", EntryKind::File),
             entry("..trust.pem", EntryKind::File),
             entry("..trust_tmp", EntryKind::File),
+            entry("..proven", EntryKind::File),
+            entry("..proven_tmp", EntryKind::File),
+            entry("..refused", EntryKind::File),
+            entry("..refused_tmp", EntryKind::File),
+            entry("..fatal_signal", EntryKind::File),
             link("A"),
             link("GONE"),
             entry("foreign", EntryKind::File),
@@ -197,13 +230,15 @@ mod tests {
         ];
         let remove = |name: &str| VolumeStep::RemoveFile(name.to_owned());
         let names = ["A", "NEW"].map(str::to_owned);
-        let steps = repair_steps(&names, &listing, Some("..3"), Some("..2"));
+        let steps = repair_steps(&names, &listing, Some("..3"), &["..2"]);
         let expected = [
             link_step("NEW"),
             VolumeStep::RemoveDirectory("..1".to_owned()),
             remove("..data_tmp"),
             remove("..restart_tmp"),
             remove("..trust_tmp"),
+            remove("..proven_tmp"),
+            remove("..refused_tmp"),
             remove("GONE"),
         ];
         assert_eq!(steps, expected);
@@ -218,7 +253,7 @@ mod tests {
         ];
         let expected =
             ["..data", "..reload", "A"].map(|name| VolumeStep::RemoveFile(name.to_owned()));
-        assert_eq!(repair_steps(&[], &listing, None, None), expected);
+        assert_eq!(repair_steps(&[], &listing, None, &[]), expected);
     }
 
     #[test]
@@ -243,10 +278,10 @@ mod tests {
         assert_eq!(steps, expected);
         let (env, listing) = ([".env".to_owned()], [link(".env")]);
         assert!(!publish_steps(paths.iter(), &listing, false).contains(&link_step(".env")));
-        assert_eq!(repair_steps(&env, &listing, Some("..1"), None), []);
-        assert_eq!(repair_steps(&env, &[], Some("..1"), None), [link_step(".env")]);
+        assert_eq!(repair_steps(&env, &listing, Some("..1"), &[]), []);
+        assert_eq!(repair_steps(&env, &[], Some("..1"), &[]), [link_step(".env")]);
         assert_eq!(
-            repair_steps(&[], &listing, Some("..1"), None),
+            repair_steps(&[], &listing, Some("..1"), &[]),
             [VolumeStep::RemoveFile(".env".to_owned())]
         );
     }

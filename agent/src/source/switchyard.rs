@@ -104,6 +104,9 @@ impl Switchyard {
             let end = match login.await {
                 Ok((connection, sent)) => {
                     connection_log.connected(&self.address);
+                    if channels.events.send(SourceEvent::Connected).await.is_err() {
+                        return;
+                    }
                     match self.serve(connection, sent, &mut channels, &mut unsent).await {
                         Some(end) => end,
                         None => {
@@ -181,7 +184,7 @@ impl Switchyard {
         let hello = AgentMessage::Hello {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             holds: channels.held.borrow().clone(),
-            refused: Vec::new(),
+            refused: channels.refused.borrow().generations(),
         };
         stream.send(&hello).await?;
         if let Some(report) = unsent.as_ref() {

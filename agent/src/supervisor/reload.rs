@@ -6,7 +6,7 @@ use contract::stream::{AgentMessage, FailedStep, ReloadOutcome};
 use tokio::time::{Instant, sleep_until};
 
 use super::{ReloadFuture, Supervisor, log_fields};
-use crate::app::ReloadError;
+use crate::app::{ReloadError, Told};
 use crate::error::error_chain;
 use crate::schedule;
 
@@ -15,14 +15,22 @@ impl Supervisor {
     pub(super) fn resume(&mut self) {
         let held = self.held.borrow().clone();
         if !held.is_empty() {
+            self.status.holds(&self.bundles, &held);
             tracing::info!(
                 bundle = log_fields::bundles(&held),
                 generation = log_fields::generations(&held),
                 "existing files adopted"
             );
         }
+        if self.files.is_unproven() {
+            self.resume_verification();
+        }
         if !self.files.reload_pending() {
             self.clear_restart();
+            if self.unverified.is_some() && self.start_verification(Ok(Told::NOT_NEEDED)).is_some()
+            {
+                self.mark_proven();
+            }
         } else if self.application.wants_restart() && self.files.was_restarted() {
             self.finish_restart();
         } else if self.application.wants_reload() {
@@ -33,9 +41,10 @@ impl Supervisor {
     /// Has the application take up the current generation.
     pub(super) fn take_up(&mut self) {
         if self.application.wants_restart() {
+            self.mark_proven();
             self.plan_restart();
         } else {
-            self.start_reload();
+            self.tell();
         }
     }
 
@@ -68,62 +77,94 @@ impl Supervisor {
         }
     }
 
-    /// Starts a reload and drops one that is in progress.
-    fn start_reload(&mut self) {
+    /// Tells the application, and drops what is in progress of an earlier generation.
+    pub(super) fn tell(&mut self) {
+        self.verification = None;
+        if self.files.is_signal_fatal()
+            && let Some(error) = self.application.known_fatal()
+        {
+            self.reload = None;
+            return self.finish_reload(Err(error));
+        }
         let application = self.application.clone();
         let not_before = self.last_reload.map(|at| at + schedule::MIN_RELOAD_INTERVAL);
+        let at = not_before.map_or_else(Instant::now, |at| at.max(Instant::now()));
+        self.last_reload = Some(at);
         self.reload = Some(Box::pin(async move {
-            if let Some(at) = not_before {
-                sleep_until(at).await;
-            }
+            sleep_until(at).await;
             application.reload().await
         }));
     }
 
-    pub(super) fn finish_reload(&mut self, result: Result<ReloadOutcome, ReloadError>) {
+    /// Looks whether the application has taken up the generation, if there is something to look at.
+    pub(super) fn finish_reload(&mut self, told: Result<Told, ReloadError>) {
         self.reload = None;
         self.last_reload = Some(Instant::now());
+        if let Some(told) = self.start_verification(told) {
+            self.mark_proven();
+            self.taken_up(told.map(|told| told.outcome));
+        }
+    }
+
+    /// Remembers that the signal has ended the application, so that it is not sent again.
+    pub(super) fn record_fatal_signal(&self, told: &Result<ReloadOutcome, ReloadError>) {
+        let is_fatal = told.as_ref().is_err_and(ReloadError::is_fatal_signal);
+        if is_fatal && let Err(error) = self.files.record_fatal_signal() {
+            tracing::warn!(error = error_chain(&error), "the signal may be sent once more");
+        }
+    }
+
+    /// Reports how the application has taken up the current generation.
+    pub(super) fn taken_up(&mut self, result: Result<ReloadOutcome, ReloadError>) {
         if let Err(error) = self.files.clear_reload_pending() {
             tracing::warn!(
                 error = error_chain(&error),
                 "the application will be told to reload again after a restart"
             );
         }
-        let milliseconds = log_fields::milliseconds(self.swapped_at.elapsed());
-        match result {
-            Ok(ReloadOutcome::NotNeeded) => {
-                tracing::info!("application is not running yet, no reload needed");
-            }
-            Ok(outcome) => tracing::info!(
-                by = log_fields::method(outcome),
-                milliseconds,
-                "application reloaded"
-            ),
-            Err(error) => {
-                let detail = error_chain(&error);
-                tracing::error!(
-                    error = detail,
-                    milliseconds,
-                    "application not reloaded, it may still use the old values"
-                );
-                // The files hold the new generation all the same, so both are reported.
-                self.report_applied(ReloadOutcome::Failed);
-                let wanted = self.held.borrow().clone();
-                return self.report(AgentMessage::Failed {
-                    wanted,
-                    step: FailedStep::Reload,
-                    detail,
-                });
-            }
+        let took = self.swapped_at.elapsed();
+        let milliseconds = log_fields::milliseconds(took);
+        if self.application.wants_reload() {
+            let outcome = result.as_ref().map_or(ReloadOutcome::Failed, |outcome| *outcome);
+            self.status.reloaded(outcome, took, result.as_ref().err().map(|it| error_chain(it)));
         }
-        self.report_applied(result.unwrap_or(ReloadOutcome::Failed));
+        match result {
+            Ok(outcome) if !self.application.wants_reload() => self.report_applied(outcome),
+            Ok(outcome) => {
+                match outcome {
+                    ReloadOutcome::NotNeeded => {
+                        tracing::info!("application is not running yet, no reload needed");
+                    }
+                    _ => tracing::info!(
+                        by = log_fields::method(outcome),
+                        milliseconds,
+                        "application reloaded"
+                    ),
+                }
+                self.report_applied(outcome);
+            }
+            Err(error) => self.not_taken_up(&error, milliseconds),
+        }
+    }
+
+    fn not_taken_up(&mut self, error: &ReloadError, milliseconds: f64) {
+        let detail = error_chain(error);
+        tracing::error!(
+            error = detail,
+            milliseconds,
+            "application not reloaded, it may still use the old values"
+        );
+        // The files hold the new generation all the same, so both are reported.
+        self.report_applied(ReloadOutcome::Failed);
+        let wanted = self.held.borrow().clone();
+        self.report(AgentMessage::Failed { wanted, step: FailedStep::Reload, detail });
     }
 }
 
 /// Waits for the reload in progress, or forever if there is none.
 pub(super) async fn reload_finished(
     reload: &mut Option<ReloadFuture>,
-) -> Result<ReloadOutcome, ReloadError> {
+) -> Result<Told, ReloadError> {
     match reload {
         Some(reload) => reload.await,
         None => pending().await,

@@ -12,6 +12,7 @@ impl Supervisor {
             return;
         }
         self.stale.extend(stale);
+        self.status.stale(log_fields::names(&self.stale));
         tracing::warn!(
             variables = log_fields::names(&self.stale),
             "new values of variables reach the application by a rolling restart: kubectl rollout \

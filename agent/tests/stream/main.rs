@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod application;
+mod fatal_signal;
 mod files;
 mod login;
+mod logins;
 mod once;
 mod pod;
 mod server;
 mod variables;
+mod verification;
 mod volumes;

@@ -2,7 +2,7 @@
 
 use agent::app::{Application, PROC};
 use agent::supervisor::{self, Mode, Stopped, SupervisorError};
-use contract::Reload;
+use agent::verify::Verifier;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
 
@@ -12,8 +12,9 @@ use crate::server::TestCa;
 async fn run_once(pod: &Pod, ca: &TestCa) -> Result<Stopped, SupervisorError> {
     // Nothing listens there.
     let config = pod.config("127.0.0.1:9".parse().unwrap(), &ca.pem, "none");
-    let application = Application::new(Reload::None, None, PROC.into()).unwrap();
-    supervisor::run(config, application, Mode::Once, &Tasks::new(), &Shutdown::manual()).await
+    let application = Application::new(&config, None, PROC.into()).unwrap();
+    let checked = (application, Verifier::new(&config));
+    supervisor::run(config, checked, Mode::Once, &Tasks::new(), &Shutdown::manual()).await
 }
 
 #[tokio::test(start_paused = true)]

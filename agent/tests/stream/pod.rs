@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
 use agent::supervisor::{self, Mode, Stopped, SupervisorError};
-use contract::agent_config::{Files, Source, VERSION};
+use agent::verify::Verifier;
+use contract::agent_config::{Files, Source};
 use contract::annotations::FileMode;
 use contract::stream::{AgentMessage, ReloadOutcome};
 use contract::{AgentConfig, ReloadRequest};
@@ -45,21 +46,15 @@ impl Pod {
     }
 
     pub(crate) fn config(&self, server: SocketAddr, ca: &str, reload: &str) -> AgentConfig {
-        AgentConfig {
-            version: VERSION,
-            source: Source::Switchyard {
-                address: format!("https://{server}"),
-                ca: ca.to_owned(),
-                token_file: self.directory.path().join("token").to_str().unwrap().to_owned(),
-            },
-            bundles: vec!["api-prod".parse().unwrap()],
-            files: Files::new(self.volume().to_str().unwrap().to_owned(), FileMode::OWNER),
-            program_directory: None,
-            reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
-            reload_timeout_seconds: None,
-            verify: Vec::new(),
-            readiness: None,
-        }
+        let source = Source::Switchyard {
+            address: format!("https://{server}"),
+            ca: ca.to_owned(),
+            token_file: self.directory.path().join("token").to_str().unwrap().to_owned(),
+        };
+        let files = Files::new(self.volume().to_str().unwrap().to_owned(), FileMode::OWNER);
+        let bundles = vec!["api-prod".parse().unwrap()];
+        let reload = reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap();
+        AgentConfig { reload, ..AgentConfig::new(source, bundles, files) }
     }
 
     pub(crate) fn start(&self, server: SocketAddr, ca: &str, reload: &str) -> Agent {
@@ -67,12 +62,29 @@ impl Pod {
     }
 
     pub(crate) fn start_with(config: AgentConfig) -> Agent {
+        let verifier = Verifier::new(&config);
+        Self::start_checked(config, verifier)
+    }
+
+    /// Starts an agent with another program that tries logins.
+    pub(crate) fn start_checked(config: AgentConfig, verifier: Verifier) -> Agent {
+        Self::start_in(config, verifier, None)
+    }
+
+    /// Starts an agent in a pod with this UID.
+    pub(crate) fn start_in(
+        config: AgentConfig,
+        verifier: Verifier,
+        pod_uid: Option<&str>,
+    ) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        let application = Application::new(config.reload.clone(), None, PROC.into()).unwrap();
+        let application = Application::new(&config, pod_uid.map(str::to_owned), PROC.into());
+        let application = application.unwrap();
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {
-            supervisor::run(config, application, Mode::Serve, &tasks, &agent_shutdown).await
+            supervisor::run(config, (application, verifier), Mode::Serve, &tasks, &agent_shutdown)
+                .await
         });
         Agent { running, shutdown }
     }

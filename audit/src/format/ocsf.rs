@@ -142,7 +142,12 @@ mod tests {
             assert_eq!(activity.class, expected);
             let named = !matches!(
                 action,
-                Action::Applied | Action::Failed | Action::Denied | Action::Tampered
+                Action::Applied
+                    | Action::Checked
+                    | Action::Failed
+                    | Action::Reverted
+                    | Action::Denied
+                    | Action::Tampered
             );
             assert_eq!((activity.id != 99, activity.name.is_some()), (named, named), "{action:?}");
         }

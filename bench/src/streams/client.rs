@@ -213,8 +213,11 @@ impl Connector {
     /// agent does with them costs its own node, and not the server's.
     async fn follow(&self, stream: Upgraded) -> Result<()> {
         let (mut stream, mut received) = (TokioIo::new(stream), Received::default());
-        send(&mut stream, &AgentMessage::Hello { agent: "bench".into(), holds: Vec::new() })
-            .await?;
+        send(
+            &mut stream,
+            &AgentMessage::Hello { agent: "bench".into(), holds: Vec::new(), refused: Vec::new() },
+        )
+        .await?;
         loop {
             while let Some((at, header)) = received.next_header()? {
                 match &*header.kind {

@@ -1,20 +1,15 @@
-//! Checks of the cluster, through kubectl, which knows how to log in.
+//! Checks of the cluster, through kubectl.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::layout::{ENVIRONMENT_LABEL, PROJECT_LABEL};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
-use tokio::process::Command;
-use tokio::time::timeout;
 
 use super::check::Check;
-
-/// For one call of kubectl.
-const KUBECTL_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::kubectl;
 
 const WEBHOOK_CONFIGURATION: &str = "enclii-webhook";
 
@@ -39,22 +34,9 @@ pub(super) async fn checks(kubectl: &Path) -> Vec<Check> {
 
 /// The JSON that kubectl prints, or null if it prints nothing.
 async fn query(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
-    let mut command = Command::new(kubectl);
-    command
-        .args(words)
-        .args(["--output", "json", "--request-timeout", "5s"])
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = match timeout(KUBECTL_TIMEOUT, command.output()).await {
-        Ok(Ok(output)) => output,
-        Ok(Err(error)) => return Err(format!("{}: {error}", kubectl.display())),
-        Err(_) => {
-            return Err(format!("{} did not answer within {KUBECTL_TIMEOUT:?}", kubectl.display()));
-        }
-    };
+    let output = kubectl::run(kubectl, &[words, &["--output", "json"]].concat()).await?;
     if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("kubectl: {}", text.lines().last().unwrap_or("it failed")));
+        return Err(kubectl::reason(&output));
     }
     if output.stdout.trim_ascii().is_empty() {
         return Ok(Value::Null);

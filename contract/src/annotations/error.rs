@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{MAX_BUNDLES, MAX_VALUE_BYTES};
+use super::{MAX_BUNDLES, MAX_RELOAD_TIMEOUT_SECONDS, MAX_VALUE_BYTES, RELOAD};
 use crate::agent_resources::AgentResourcesError;
 use crate::bundle::{BundleRef, BundleRefError};
+use crate::check::{Check, CheckError};
 use crate::delivery::DeliveryError;
 use crate::file_path::PathError;
 use crate::placement::PlacementError;
@@ -57,6 +58,7 @@ impl AnnotationError {
         match &self.source {
             ValueError::Bundle(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Reload(cause) => format!("annotation {}: {cause}", self.key),
+            ValueError::Check(cause) => format!("annotation {}: {cause}", self.key),
             // The key ends with the name of the file.
             ValueError::Rendered(cause) => format!("annotation {}…: {cause}", self.key),
             ValueError::Path(cause) => format!("annotation {}…: {cause}", self.key),
@@ -95,6 +97,21 @@ pub enum ValueError {
     /// Not a way to reload.
     #[error("reload")]
     Reload(#[source] ReloadError),
+    /// Not a time for the answer to a POST.
+    #[error("{0:?} is not a time of 1s to {MAX_RELOAD_TIMEOUT_SECONDS}s; write it as 60s")]
+    ReloadTimeout(String),
+    /// A time for the answer to a POST, and no POST.
+    #[error("only a POST is answered: set {RELOAD} to http=…, or remove the annotation")]
+    TimeoutWithoutPost,
+    /// Not a check, or too many of them.
+    #[error("check")]
+    Check(#[source] CheckError),
+    /// The same check twice.
+    #[error("check {0} is listed twice")]
+    DuplicateCheck(Check),
+    /// No check at all.
+    #[error("it is empty; write none for no check")]
+    NoChecks,
     /// Not a list of deliveries.
     #[error("delivery")]
     Delivery(#[source] DeliveryError),

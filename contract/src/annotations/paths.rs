@@ -46,7 +46,8 @@ fn exclude(one: &FilePath, other: &FilePath) -> bool {
 fn parse(file: &str, value: &str) -> Result<(SecretName, FilePath), PathError> {
     let name = file.parse().map_err(|_| PathError::File(file.chars().take(80).collect()))?;
     let path: FilePath = value.trim().parse()?;
-    let reserved = [layout::ENV_DIRECTORY, layout::SERVICE_ACCOUNT_DIRECTORY];
+    let reserved =
+        [layout::ENV_DIRECTORY, layout::CONTAINER_MARKS, layout::SERVICE_ACCOUNT_DIRECTORY];
     match reserved.contains(&path.first()) {
         true => Err(PathError::Reserved(path)),
         false => Ok((name, path)),

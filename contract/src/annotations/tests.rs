@@ -17,8 +17,10 @@ fn a_pod_that_does_not_ask_gets_nothing() {
 fn everything_at_once() {
     let found = parse(&[
         (SECRETS, "api-prod, shared-prod"),
-        (RELOAD, "signal=SIGHUP"),
+        (RELOAD, "http=http://127.0.0.1:80/reload"),
         (RELOAD_CONTAINER, "app"),
+        (RELOAD_TIMEOUT, " 60s"),
+        (VERIFY, "tls=8443,sni=a; postgres=DB"),
         (DELIVER, "env, TLS=files"),
         (ENV, "A,B"),
         (PLAIN_ENV, "C"),
@@ -37,8 +39,11 @@ fn everything_at_once() {
         found.bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>(),
         ["api-prod", "shared-prod"]
     );
-    assert_eq!(found.reload.to_string(), "signal=SIGHUP");
+    assert_eq!(found.reload.to_string(), "http=http://127.0.0.1:80/reload");
     assert_eq!(found.reload_container.as_deref(), Some("app"));
+    assert_eq!(found.reload_timeout_seconds, Some(60));
+    let checks: Vec<_> = found.verify.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(checks, ["tls=8443,sni=a", "postgres=DB"]);
     assert_eq!(found.deliver.to_string(), "env,TLS=files");
     assert_eq!(found.env.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B"]);
     assert_eq!(found.containers.unwrap().len(), 2);
@@ -65,6 +70,13 @@ fn each_bad_value_names_its_key() {
         (RELOAD, "signal=SIGKILL"),
         (RELOAD_CONTAINER, ""),
         (RELOAD_CONTAINER, "a,b"),
+        (RELOAD_TIMEOUT, "60s"),
+        (RELOAD_TIMEOUT, "60"),
+        (VERIFY, ""),
+        (VERIFY, "\n;"),
+        (VERIFY, "exec=true"),
+        (VERIFY, "none;tls=1"),
+        (VERIFY, "tls=1\ntls=1,timeout=5s"),
         (DELIVER, "volume"),
         (DELIVER, "env,exec"),
         (ENV, "A B"),
@@ -145,6 +157,90 @@ fn what_anybody_can_write_is_bounded() {
 }
 
 #[test]
+fn checks_are_separated_by_semicolons_and_lines() {
+    let verify = |value: &str| parse(&[(SECRETS, "api-prod"), (VERIFY, value)]);
+    for (value, expected) in [
+        ("none", &[][..]),
+        (" none\n", &[]),
+        ("tls=8443", &["tls=8443"]),
+        ("tls=8443,sni=b.c\nredis=URL,timeout=5s\n", &["tls=8443,sni=b.c", "redis=URL,timeout=5s"]),
+        ("\n tls=1 ;; tls=2\r\n", &["tls=1", "tls=2"]),
+        // The same port, but not the same check.
+        ("tls=1,sni=a;tls=1,sni=b", &["tls=1,sni=a", "tls=1,sni=b"]),
+    ] {
+        let found = verify(value).unwrap().unwrap().verify.unwrap();
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{value:?}");
+    }
+    assert_eq!(parse(&[(SECRETS, "api-prod")]).unwrap().unwrap().verify, None);
+    let all = |count: usize| (1..=count).map(|port| format!("tls={port}\n")).collect::<String>();
+    assert_eq!(verify(&all(16)).unwrap().unwrap().verify.unwrap().len(), 16);
+    assert!(verify(&all(17)).unwrap_err().to_string().contains("lists 17 checks"));
+}
+
+#[test]
+fn every_mistake_in_a_list_of_checks_is_named() {
+    let value = "tls=0;exec=ls;tls=1;tls = 1;http=http://10.0.0.1:80/;redis=A,timeout=99s";
+    let errors = parse(&[(SECRETS, "api-prod"), (VERIFY, value)]).unwrap_err();
+    let messages: Vec<_> = errors.iter().map(AnnotationError::message).collect();
+    let parts = ["port \"0\"", "\"exec=ls\"", "check tls=1 is listed twice", "10.0.0.1", "\"99s\""];
+    assert_eq!(messages.len(), parts.len(), "{messages:?}");
+    for (message, part) in messages.iter().zip(parts) {
+        assert!(message.starts_with("annotation enclii.io/verify: "), "{message}");
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+/// Somebody may write the address itself in place of the secret that holds it.
+#[test]
+fn a_mistake_in_a_check_does_not_show_a_password() {
+    for value in [
+        "postgres=postgres://app:hunter2@db/shop",
+        "postgres://app:hunter2@db/shop",
+        "pg=postgres://app:hunter2@db/shop",
+        "http=http://app:hunter2@127.0.0.1:80/",
+        "http=https://127.0.0.1:80/?token=hunter2",
+        "tls=443,sni=x://app:hunter2@db",
+        "tls=443,x://app:hunter2@db=1",
+        // The separators of checks and options, in a password.
+        "postgres=postgres://app:a,hunter2@db/shop",
+        "postgres=postgres://app:a;hunter2@db/shop",
+    ] {
+        let message = parse(&[(SECRETS, "api-prod"), (VERIFY, value)]).unwrap_err().to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn only_a_post_has_a_time_to_be_answered() {
+    let post = "http=http://127.0.0.1:80/";
+    for (reload, timeout, expected) in [
+        (post, "1s", Ok(1)),
+        (post, "300s", Ok(300)),
+        (post, "301s", Err("\"301s\" is not a time of 1s to 300s; write it as 60s")),
+        (post, "0s", Err("\"0s\" is not a time")),
+        (post, "1m", Err("\"1m\" is not a time")),
+        (post, "+5s", Err("\"+5s\" is not a time")),
+        ("none", "5s", Err("only a POST is answered: set enclii.io/reload to http=…")),
+        ("signal=SIGHUP", "5s", Err("only a POST is answered")),
+        // What it should have been is not known.
+        ("reboot", "5s", Err("parse reload \"reboot\"")),
+    ] {
+        let found = parse(&[(SECRETS, "api-prod"), (RELOAD, reload), (RELOAD_TIMEOUT, timeout)]);
+        match (found, expected) {
+            (Ok(Some(found)), Ok(seconds)) => {
+                assert_eq!(found.reload_timeout_seconds, Some(seconds), "{timeout}");
+            }
+            (Err(errors), Err(part)) => {
+                assert_eq!(errors.iter().count(), 1, "{errors}");
+                assert!(errors.to_string().contains(part), "{errors}");
+            }
+            (found, expected) => panic!("{reload} {timeout}: {found:?}, not {expected:?}"),
+        }
+    }
+}
+
+#[test]
 fn files_to_render() {
     use crate::rendered::{Format, RequestedContents};
     let found = parse(&[
@@ -218,6 +314,7 @@ fn paths_that_no_file_can_have_are_named() {
         (&[("enclii.io/path-A", "..data/b")], "parse path"),
         (&[("enclii.io/path-A", "")], "parse path"),
         (&[("enclii.io/path-A", ".env/A")], "path .env/A is the agent's own"),
+        (&[("enclii.io/path-A", ".container/app")], "path .container/app is the agent's own"),
         (&[("enclii.io/path-A", "kubernetes.io/x")], "path kubernetes.io/x is the agent's own"),
         (&[("enclii.io/path-A", "a"), ("enclii.io/path-B", "a")], "paths a and a exclude"),
         (&[("enclii.io/path-A", "a"), ("enclii.io/path-B", "a/b")], "paths a and a/b exclude"),

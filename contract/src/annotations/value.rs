@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::MAX_BUNDLES;
 use super::error::ValueError;
+use super::{MAX_BUNDLES, MAX_RELOAD_TIMEOUT_SECONDS};
 use crate::agent_resources::AgentResources;
 use crate::bundle::BundleRef;
+use crate::check::{self, Check, CheckError, MAX_CHECKS};
 use crate::delivery::{DeliveryEntries, DeliveryRequest};
 use crate::scope::Label;
 
@@ -45,6 +46,39 @@ pub(super) fn agent_resources(text: &str) -> Result<AgentResources, Vec<ValueErr
     let mut found = AgentResources::default();
     each_entry(text, |entry| found.add(entry).map_err(ValueError::AgentResources))?;
     Ok(found)
+}
+
+/// Checks, separated by semicolons or line breaks, each once; `none` for no check. Blank ones are
+/// skipped, since a block of YAML ends with a line break.
+pub(super) fn checks(text: &str) -> Result<Vec<Check>, Vec<ValueError>> {
+    if text.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    let entries = || text.split([';', '\n', '\r']).map(str::trim).filter(|it| !it.is_empty());
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    match entries().count() {
+        0 => return Err(vec![ValueError::NoChecks]),
+        1..=MAX_CHECKS => {}
+        listed => return Err(vec![ValueError::Check(CheckError::TooMany(listed))]),
+    }
+    for entry in entries() {
+        match entry.parse::<Check>() {
+            // Another time makes it no other check.
+            Ok(check) if found.iter().any(|other: &Check| other.kind == check.kind) => {
+                errors.push(ValueError::DuplicateCheck(check));
+            }
+            Ok(check) => found.push(check),
+            Err(error) => errors.push(ValueError::Check(error)),
+        }
+    }
+    if errors.is_empty() { Ok(found) } else { Err(errors) }
+}
+
+/// The time for the answer to a POST.
+pub(super) fn seconds(text: &str) -> Result<u32, ValueError> {
+    let found = check::seconds(text, MAX_RELOAD_TIMEOUT_SECONDS.into());
+    let found = found.and_then(|seconds| u32::try_from(seconds).ok());
+    found.ok_or_else(|| ValueError::ReloadTimeout(quoted(text)))
 }
 
 /// Names, separated by commas.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{self, Frame};
+use super::outcome::{CheckResult, CheckStage, FailedStep, ReloadOutcome};
 use crate::bundle::{BundleRef, Generation, GenerationTag, Version};
 use crate::layout::{MAX_BUNDLE_SECRETS, MAX_POD_BYTES};
 use crate::name::SecretName;
@@ -132,82 +133,6 @@ pub struct BundleGeneration {
     /// The tag that the generation came with. A number without a tag names no generation for sure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<GenerationTag>,
-}
-
-/// The outcome of a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReloadOutcome {
-    /// No file changed, or the pod asked for no reload, or no application was there yet.
-    NotNeeded,
-    /// The signal was sent to a process that catches it.
-    Signalled,
-    /// The application answered the POST with 2xx.
-    Accepted,
-    /// The files changed, and the application could not be notified.
-    Failed,
-}
-
-/// Where putting a generation into effect failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailedStep {
-    /// The message was not consistent: two bundles with one name, or too much.
-    Plan,
-    /// The files could not be written.
-    Write,
-    /// The application could not be notified.
-    Reload,
-    /// A check failed. The files hold what they held before.
-    Check,
-    /// A step that this build does not know; only ever received.
-    #[serde(other)]
-    Unknown,
-}
-
-/// When a generation is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckStage {
-    /// Before its files are written.
-    Before,
-    /// After the application was told of it.
-    After,
-    /// After it was restored, because a later one failed.
-    Restored,
-    /// One that this build does not know; only ever received.
-    #[serde(other)]
-    Unknown,
-}
-
-/// One check and its outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckResult {
-    /// The check, as the pod's annotation has it.
-    pub check: String,
-    /// Its outcome.
-    pub outcome: CheckOutcome,
-    /// Whether the application uses the new value, where the target can tell. A login that works
-    /// proves the credential and not that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_use: Option<bool>,
-    /// What was seen; never a value.
-    pub detail: String,
-}
-
-/// The outcome of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckOutcome {
-    /// It is true.
-    Passed,
-    /// It did not become true in time.
-    Failed,
-    /// It could not be looked at, which proves nothing.
-    Skipped,
-    /// One that this build does not know; only ever received.
-    #[serde(other)]
-    Unknown,
 }
 
 /// Why a frame is not a message, or a message cannot be sent.

@@ -26,7 +26,7 @@ pub(super) fn password(name: &Name, value: &str) -> bool {
 
 /// `*_SECRET`, `*_TOKEN`, `API_KEY` and the like.
 pub(super) fn secret(name: &Name, value: &str) -> bool {
-    could_be_secret(value) && !is_number(value, 10) && is_secret_name(name, value)
+    is_secret_name(name, value) && could_be_secret(value) && !is_number(value, 10)
 }
 
 fn is_secret_name(name: &Name, value: &str) -> bool {

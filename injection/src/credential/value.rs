@@ -9,7 +9,7 @@ pub(super) fn is_placeholder(value: &str) -> bool {
 
 /// Templates of every kind.
 fn is_filled_in(value: &str) -> bool {
-    const INSIDE: &[&str] = &["$(", "${", "{{", "#{", "<%", "[[", "%(", "@@"];
+    const INSIDE: &[&[u8]] = &[b"$(", b"${", b"{{", b"#{", b"<%", b"[[", b"%(", b"@@"];
     const AROUND: &[(&str, &str)] =
         &[("<", ">"), ("[", "]"), ("{", "}"), ("%", "%"), ("__", "__"), ("@", "@")];
     let is_variable = value.strip_prefix('$').is_some_and(|name| {
@@ -25,7 +25,7 @@ fn is_filled_in(value: &str) -> bool {
     is_variable
         || matches!(value, "%s" | "%v" | "%d")
         || value.starts_with('`')
-        || INSIDE.iter().any(|mark| value.contains(mark))
+        || value.as_bytes().windows(2).any(|pair| INSIDE.contains(&pair))
         || AROUND.iter().any(is_around)
 }
 

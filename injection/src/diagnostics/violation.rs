@@ -1,7 +1,7 @@
 //! Why a pod cannot be admitted.
 
 use contract::template::TemplateFault;
-use contract::{BundleRef, FilePath, Quantity, SecretName, annotations, layout};
+use contract::{BundleRef, Check, FilePath, Quantity, SecretName, annotations, layout};
 
 use super::NotFirst;
 use crate::kubernetes_version::KubernetesVersion;
@@ -74,6 +74,18 @@ pub(crate) enum Violation {
     )]
     ReloadWithInit { reload: String },
     #[error(
+        "annotation {}: checks need an agent beside the application, and {}: init leaves none: \
+         remove one of them",
+        annotations::VERIFY,
+        annotations::DELIVER
+    )]
+    VerifyWithInit,
+    #[error(
+        "annotation {}: {check}: {name} is no key of the pod's bundles: write it with `{set}`",
+        annotations::VERIFY
+    )]
+    CheckedSecret { check: Check, name: SecretName, set: String },
+    #[error(
         "annotation {}: first is not allowed by the operator (agentPlacement in the webhook's \
          configuration): remove the annotation",
         annotations::PLACEMENT
@@ -141,7 +153,7 @@ pub(crate) enum Violation {
     #[error(
         "{at}: securityContext.runAsUser is not set, and {} signal=… needs it, because a process \
          can only signal processes with its own UID: set securityContext.runAsUser to the UID that \
-         the image runs as, or reload with http=… or none",
+         the application runs as (0 for root), or reload with http=… or none",
         annotations::RELOAD
     )]
     UnknownUid { at: String },
@@ -183,12 +195,11 @@ pub(crate) enum Violation {
     )]
     MountPathInside { at: String, path: String, reason: MountPointConflict },
     #[error(
-        "{at}: runs as root, and {} signal=… cannot reach it, because the agent has no rights over \
-         a process with more capabilities than its own: set securityContext.runAsUser to another \
-         UID, or reload with http=… or none",
-        annotations::RELOAD
+        "{at}: mountPath {path} overlaps {}, where the container that is signalled has its mark: \
+         mount it somewhere else, or reload with http=… or none",
+        layout::CONTAINER_MARK_DIRECTORY
     )]
-    RootSignalled { at: String },
+    MarkPathTaken { at: String, path: String },
     #[error(
         "{at}: {name} comes from a file of the volume {}, and no secret of the pod's bundles is \
          there: remove the fileKeyRef",

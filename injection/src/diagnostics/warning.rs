@@ -116,6 +116,13 @@ pub(crate) enum Warning {
     )]
     ShellUse { at: String, name: String },
     #[error(
+        "{at}: {program} does not handle {signal} by itself: unless the application does, it ends \
+         or is not told; install a handler, or use another value of {} (docs/guide.md, 'Programs \
+         without a handler')",
+        annotations::RELOAD
+    )]
+    UnhandledSignal { at: String, program: &'static str, signal: &'static str },
+    #[error(
         "{at}: a mount at /var/run hides {} in images where /var/run is a link to /run; mount it \
          in a subdirectory",
         layout::SECRETS_DIRECTORY

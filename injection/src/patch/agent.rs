@@ -6,7 +6,7 @@
 
 use contract::agent_config::{self, AgentConfig, Files, Source};
 use contract::rendered::Contents;
-use contract::{Annotations, Placement, ReloadRequest, layout};
+use contract::{Annotations, Placement, Readiness, ReloadRequest, layout};
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
@@ -89,12 +89,14 @@ pub(crate) fn config(
     annotations: &Annotations,
     settings: &AgentSettings<'_>,
     (files, has_program): (Files, bool),
+    readiness: Option<Readiness>,
     config: &InjectionConfig,
 ) -> AgentConfig {
     let reload = match &annotations.reload {
         ReloadRequest::Restart if !settings.restarts => ReloadRequest::None,
         reload => reload.clone(),
     };
+    let stays = settings.placement.is_some();
     AgentConfig {
         version: agent_config::VERSION,
         source: Source::Switchyard {
@@ -107,6 +109,10 @@ pub(crate) fn config(
         program_directory: has_program.then(|| layout::PROGRAM_DIRECTORY.to_owned()),
         // A signal without a container has been refused already.
         reload: reload.resolve(settings.signalled.map(str::to_owned)).unwrap_or_default(),
+        reload_timeout_seconds: annotations.reload_timeout_seconds,
+        verify: annotations.verify.clone().unwrap_or_default(),
+        // Who asks for no check gets none.
+        readiness: readiness.filter(|_| stays && annotations.verify.is_none()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The mount of the secrets in each container that gets them, other mounts below it, and conflicts
 //! with both.
 
+mod mark;
+
 use std::collections::{BTreeMap, HashMap};
 
 use contract::agent_config::MountPoint;
@@ -56,7 +58,8 @@ impl<'p, 'r> MountPoints<'p, 'r> {
         let volume = self.volumes.get(&*mount.name);
         let file = volume.is_some_and(|it| it.is_mounted_as_file(mount, filled));
         let point = MountPoint { path: path.join("/"), file };
-        if point.names().is_none() || point.path.len() > MAX_PATH_BYTES {
+        let is_reserved = [layout::ENV_DIRECTORY, layout::CONTAINER_MARKS].contains(&first);
+        if is_reserved || point.names().is_none() || point.path.len() > MAX_PATH_BYTES {
             return Some(MountPointConflict::Reserved);
         }
         if self.requested.has_file(first) {
@@ -76,11 +79,20 @@ impl<'p, 'r> MountPoints<'p, 'r> {
     }
 }
 
-/// Adds the operations that mount the secrets in a container that reads their files, and the
-/// agent's program in one whose command it starts.
+/// What a container mounts besides the secrets.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnMounts {
+    /// The agent's program, which starts its command.
+    pub(crate) program: bool,
+    /// The mark by which the agent tells its processes from others.
+    pub(crate) mark: bool,
+}
+
+/// Adds the operations that mount the secrets in a container that reads their files, and what else
+/// it `needs`.
 pub(crate) fn patch(
     app: &AppContainer<'_>,
-    (points, needs_program): (&mut MountPoints<'_, '_>, bool),
+    (points, needs): (&mut MountPoints<'_, '_>, OwnMounts),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
@@ -88,18 +100,29 @@ pub(crate) fn patch(
     // A container that reads no file gets no mount, and keeps one of an earlier pass.
     let needs_mount =
         app.gets_secrets && (points.requested.needs_volume() || mounts().any(is_secrets_mount));
-    let (mut is_mounted, mut has_program) = (!needs_mount, !needs_program);
+    let mark = mark::path(&app.container.name);
+    let (mut is_mounted, mut has_program) = (!needs_mount, !needs.program);
+    let mut has_mark = !needs.mark;
     for (index, mount) in mounts().enumerate() {
         if !is_mounted && is_secrets_mount(mount) {
             is_mounted = true;
         } else if !has_program && is_program_mount(mount) {
             has_program = true;
+        } else if !has_mark && mark::is_mount(mount, &mark) {
+            has_mark = true;
         } else {
+            if needs.mark {
+                mark::check(app, (index, mount), points, diagnostics);
+            }
             check(app, (index, mount), needs_mount.then_some(&mut *points), diagnostics);
         }
     }
-    let missing = [(!is_mounted).then(secrets_mount), (!has_program).then(program_mount)];
     let exists = app.container.volume_mounts.is_some();
+    let missing = [
+        (!is_mounted).then(secrets_mount),
+        (!has_program).then(program_mount),
+        (!has_mark).then(|| mark::mount(&mark)),
+    ];
     let missing = missing.into_iter().flatten().collect();
     append(app.path.field("volumeMounts"), exists, missing, patch);
 }
@@ -122,22 +145,22 @@ fn program_mount() -> Value {
 
 /// Whether a mount is exactly [`secrets_mount`].
 fn is_secrets_mount(mount: &VolumeMount<'_>) -> bool {
-    is_plain_mount(mount, layout::SECRETS_VOLUME, layout::SECRETS_DIRECTORY)
+    is_own_mount(mount, (layout::SECRETS_VOLUME, None), layout::SECRETS_DIRECTORY)
 }
 
 /// Whether a mount is exactly [`program_mount`].
 fn is_program_mount(mount: &VolumeMount<'_>) -> bool {
-    is_plain_mount(mount, layout::PROGRAM_VOLUME, layout::PROGRAM_DIRECTORY)
+    is_own_mount(mount, (layout::PROGRAM_VOLUME, None), layout::PROGRAM_DIRECTORY)
 }
 
-/// Whether a mount is of a whole volume, read-only, at this path.
-fn is_plain_mount(mount: &VolumeMount<'_>, volume: &str, path: &str) -> bool {
+/// Whether a mount is of this part of a volume, or of all of it, read-only, at this path.
+fn is_own_mount(mount: &VolumeMount<'_>, (volume, part): (&str, Option<&str>), at: &str) -> bool {
     let VolumeMount { name, mount_path, read_only, sub_path, sub_path_expr, mount_propagation } =
         mount;
     **name == *volume
-        && **mount_path == *path
+        && **mount_path == *at
         && *read_only == Some(true)
-        && sub_path.is_none()
+        && sub_path.as_deref() == part
         && sub_path_expr.is_none()
         && mount_propagation.is_none()
 }

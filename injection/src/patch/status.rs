@@ -4,7 +4,7 @@
 use contract::{Placement, annotations};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::PointerBuf;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::add;
 use crate::agent_settings::AgentSettings;
@@ -23,7 +23,7 @@ pub(crate) fn patch(
     config: &InjectionConfig,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let status = status(settings, config).to_string();
+    let status = status(settings, config);
     if pod.annotation(annotations::STATUS) != Some(&status) {
         patch.push(add(pointer(annotations::STATUS), Value::String(status)));
     }
@@ -39,12 +39,13 @@ pub(crate) fn patch(
 
 /// Where the agent is (`native`, `first` or `init`), the fingerprint of the operator's settings,
 /// and the webhook's version. The policy of the API server looks at the beginning.
-fn status(settings: &AgentSettings<'_>, config: &InjectionConfig) -> Value {
-    json!({
-        "agent": settings.placement.map_or("init", Placement::as_str),
-        "configuration": config.fingerprint,
-        "version": env!("CARGO_PKG_VERSION"),
-    })
+fn status(settings: &AgentSettings<'_>, config: &InjectionConfig) -> String {
+    format!(
+        r#"{{"agent":"{}","configuration":{},"version":"{}"}}"#,
+        settings.placement.map_or("init", Placement::as_str),
+        Value::from(&*config.fingerprint),
+        env!("CARGO_PKG_VERSION"),
+    )
 }
 
 /// The pod asks by an annotation, so it has some.

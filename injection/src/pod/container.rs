@@ -3,7 +3,7 @@
 use contract::layout;
 use serde::Deserialize;
 
-use super::handler::Lifecycle;
+use super::handler::{Lifecycle, ProbePort};
 use super::{EnvVar, Handler, JsonStr, NamedObject, Pod, Requirements};
 
 #[derive(Debug, Deserialize)]
@@ -28,6 +28,8 @@ pub(crate) struct Container<'a> {
     #[serde(borrow)]
     pub(crate) resources: Option<Requirements<'a>>,
     #[serde(borrow)]
+    ports: Option<Vec<ContainerPort<'a>>>,
+    #[serde(borrow)]
     liveness_probe: Option<Handler<'a>>,
     #[serde(borrow)]
     readiness_probe: Option<Handler<'a>>,
@@ -49,6 +51,15 @@ struct ContainerSecurityContext<'a> {
 struct SeLinuxOptions<'a> {
     #[serde(borrow)]
     level: Option<JsonStr<'a>>,
+}
+
+/// An entry of `ports`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerPort<'a> {
+    #[serde(borrow)]
+    name: Option<JsonStr<'a>>,
+    container_port: Option<i64>,
 }
 
 /// An entry of `envFrom`.
@@ -104,6 +115,22 @@ impl<'a> Container<'a> {
         ]
         .into_iter()
         .filter_map(|(field, handler)| Some((field, handler?)))
+    }
+
+    /// The probe that says whether it may get requests.
+    pub(crate) fn readiness_probe(&self) -> Option<&Handler<'a>> {
+        self.readiness_probe.as_ref()
+    }
+
+    /// The number of a port of the container; `None` if it has none of that name.
+    pub(crate) fn port_number(&self, port: &ProbePort<'_>) -> Option<i64> {
+        match port {
+            ProbePort::Number(number) => Some(*number),
+            ProbePort::Name(name) => {
+                let mut ports = self.ports.iter().flatten();
+                ports.find(|port| port.name.as_ref() == Some(name))?.container_port
+            }
+        }
     }
 
     /// Whether it has the agent's name.

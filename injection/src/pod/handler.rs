@@ -1,4 +1,4 @@
-//! Probes and hooks, as far as they may hold credentials: commands and headers.
+//! Probes and hooks: what may hold credentials in them, and what a probe of the application asks.
 
 use serde::Deserialize;
 
@@ -10,8 +10,11 @@ use super::JsonStr;
 pub(crate) struct Handler<'a> {
     #[serde(borrow)]
     exec: Option<ExecAction<'a>>,
+    // Boxed, since a pod has five handlers for each of any number of containers.
     #[serde(borrow)]
-    http_get: Option<HttpGetAction<'a>>,
+    http_get: Option<Box<HttpGetAction<'a>>>,
+    #[serde(borrow)]
+    tcp_socket: Option<Box<TcpSocketAction<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,11 +32,37 @@ struct ExecAction<'a> {
     command: Option<Vec<JsonStr<'a>>>,
 }
 
+/// A GET.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HttpGetAction<'a> {
+pub(crate) struct HttpGetAction<'a> {
+    #[serde(borrow)]
+    pub(crate) scheme: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    pub(crate) host: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    pub(crate) port: Option<ProbePort<'a>>,
+    #[serde(borrow)]
+    pub(crate) path: Option<JsonStr<'a>>,
     #[serde(borrow)]
     http_headers: Option<Vec<HttpHeader<'a>>>,
+}
+
+/// A connection.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TcpSocketAction<'a> {
+    #[serde(borrow)]
+    pub(crate) host: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    pub(crate) port: Option<ProbePort<'a>>,
+}
+
+/// A port, or the name of one of the container's.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ProbePort<'a> {
+    Number(i64),
+    Name(#[serde(borrow)] JsonStr<'a>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +87,16 @@ impl Handler<'_> {
     /// The words of the command; none if it is a request.
     pub(crate) fn command(&self) -> impl Iterator<Item = &str> {
         self.exec.iter().flat_map(|exec| exec.command.iter().flatten()).map(|word| &**word)
+    }
+
+    /// The request, if it is one.
+    pub(crate) fn http_get(&self) -> Option<&HttpGetAction<'_>> {
+        self.http_get.as_deref()
+    }
+
+    /// The connection, if it is one.
+    pub(crate) fn tcp_socket(&self) -> Option<&TcpSocketAction<'_>> {
+        self.tcp_socket.as_deref()
     }
 
     /// The names and values of the request's headers.

@@ -115,9 +115,10 @@ impl<'v> ForeignReference<'v> {
             return Some(found);
         }
         // Bank-Vaults looks for these anywhere.
-        let (at, _) = value.match_indices("${").find(|(at, _)| {
-            let inner = value[at + 2..].trim_start_matches('>');
-            Scheme::of(inner).is_some_and(|(scheme, _)| scheme != Scheme::OnePassword)
+        let (at, _) = value.match_indices('$').find(|(at, _)| {
+            let inner = value[at + 1..].strip_prefix('{').map(|it| it.trim_start_matches('>'));
+            let scheme = inner.and_then(Scheme::of).map(|(scheme, _)| scheme);
+            scheme.is_some_and(|it| it != Scheme::OnePassword)
         })?;
         let (inner, after) = value[at + 2..].split_once('}')?;
         let found = Self::whole(inner)?;

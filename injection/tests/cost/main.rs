@@ -1,7 +1,8 @@
 //! What a decision costs, whatever the pod contains: the API server checks a pod only after the
 //! webhook has seen it, so anybody who may create pods can send anything of up to 3 MiB.
 //!
-//! Memory is counted here. `make bench` measures the time of the same pods.
+//! Memory is counted here, and how often some is allocated, which grows with the steps of a
+//! decision on any machine alike. `make bench` measures the time of the same pods.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
@@ -14,14 +15,13 @@ use injection::{
     Bundle, BundleLookup, Decision, InjectionConfig, OperatorFile, PlaintextMode, Pod,
     ReferenceRules, admit, plaintext_verdict,
 };
-use peak_alloc::PeakAlloc;
 use shapes::{BUNDLE, KEYS, Shape};
 
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
-
 /// What one decision may take beside the pod's text, in bytes.
-const MAX_MEMORY: usize = 32 << 20;
+const MAX_MEMORY: u64 = 32 << 20;
+
+/// How often it may allocate. Each time costs some 50 ns and comes with as much other work.
+const MAX_ALLOCATIONS: u64 = 250_000;
 
 /// How long the parts of an answer may be, in bytes. In base64, the patch stays below the 3 MiB
 /// that the API server reads.
@@ -70,9 +70,8 @@ fn rules() -> ReferenceRules {
     serde_json::from_value((0..256).map(rule).collect()).unwrap()
 }
 
-/// One test, because memory is counted for the whole process.
 #[test]
-fn no_pod_costs_more_than_32_mib() {
+fn no_pod_costs_more_than_a_review_may() {
     let keys = (0..KEYS).map(|at| format!("KEY_{at}").parse::<SecretName>().unwrap()).collect();
     let bundle = Bundle { keys, project: None, environment: None };
     let bundles = OneBundle(Arc::new(bundle));
@@ -92,20 +91,24 @@ fn no_pod_costs_more_than_32_mib() {
         [(name.to_string(), json), (format!("{name}, plain"), plain)]
     });
     for (name, json) in all {
-        let before = MEMORY.current_usage();
-        MEMORY.reset_peak_usage();
-        let (patch, warnings, outcome) = decide(&json, &bundles, &config);
-        let peak = MEMORY.peak_usage().saturating_sub(before);
-        is_over |= peak > MAX_MEMORY
+        let (mut patch, mut warnings, mut outcome) = (0, 0, String::new());
+        let cost = allocation_counter::measure(|| {
+            (patch, warnings, outcome) = decide(&json, &bundles, &config);
+        });
+        let is_costly = cost.bytes_max > MAX_MEMORY
+            || cost.count_total > MAX_ALLOCATIONS
             || patch > MAX_PATCH
             || outcome.len() > MAX_TEXT
             || warnings > MAX_TEXT;
+        is_over |= is_costly;
+        let over = if is_costly { "OVER: " } else { "" };
         let outcome: String = outcome.chars().take(100).collect();
         report.push_str(&format!(
-            "{name}: {} KiB of text, {} KiB of memory, {} KiB of patch, {} KiB of text in the \
-             answer: {outcome}\n",
+            "{over}{name}: {} KiB of text, {} KiB of memory in {} allocations, {} KiB of patch, {} \
+             KiB of text in the answer: {outcome}\n",
             json.len() >> 10,
-            peak >> 10,
+            cost.bytes_max >> 10,
+            cost.count_total,
             patch >> 10,
             (outcome.len() + warnings) >> 10,
         ));

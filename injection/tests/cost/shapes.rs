@@ -1,7 +1,15 @@
 //! Pods that cost a naive reader much: long lists of everything, names that nearly match, text that
 //! is scanned again and again. Each is below what the API server accepts as a request's body.
 
+// Named, since `make bench` includes this file from elsewhere.
+#[path = "shapes/checks.rs"]
+mod checks;
+#[path = "shapes/pods.rs"]
+mod pods;
+
 use std::fmt::Write as _;
+
+use pods::{annotation, bundles, pod, volumes};
 
 /// The largest body of a request to the API server, in bytes.
 pub(crate) const MAX_POD: usize = 3 << 20;
@@ -29,7 +37,8 @@ pub(crate) fn all() -> Vec<Shape> {
     };
     let container = |fields: &str| format!(r#"[{{"name":"api",{fields}}}]"#);
     let values = |text: &str| pod("", &container(&format!(r#""env":[{text}]"#)));
-    vec![
+    let more = checks::all().into_iter().map(|(name, json)| shape(name, json));
+    let shapes = vec![
         shape("100,000 bundles", pod(&bundles(100_000), &container(r#""env":[]"#))),
         shape("16 bundles", pod(&bundles(16), &container(r#""env":[]"#))),
         shape("a bundle name of 2 MB", pod(&annotation("secrets", &"a".repeat(2 << 20)), "[]")),
@@ -79,6 +88,28 @@ pub(crate) fn all() -> Vec<Shape> {
                     r#""envFrom":[{}]"#,
                     many(1000, &|at| {
                         format!(r#"{{"prefix":"P{at}_","secretRef":{{"name":"{BUNDLE}"}}}}"#)
+                    })
+                )),
+            ),
+        ),
+        shape(
+            "1,000 sources of the same variables",
+            pod(
+                "",
+                &container(&format!(
+                    r#""envFrom":[{}]"#,
+                    many(1000, &|_| format!(r#"{{"secretRef":{{"name":"{BUNDLE}"}}}}"#))
+                )),
+            ),
+        ),
+        shape(
+            "1,000 sources of variables from files, with long prefixes",
+            pod(
+                &annotation("deliver", "env"),
+                &container(&format!(
+                    r#""envFrom":[{}]"#,
+                    many(1000, &|at| {
+                        format!(r#"{{"prefix":"P{at:0>600}","secretRef":{{"name":"{BUNDLE}"}}}}"#)
                     })
                 )),
             ),
@@ -360,26 +391,6 @@ pub(crate) fn all() -> Vec<Shape> {
             let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
             pod("", "[]").replacen(r#""spec":{"#, &format!(r#""spec":{{"x":{nested},"#), 1)
         }),
-    ]
-}
-
-/// A pod with these volumes and no container.
-fn volumes(volumes: &str) -> String {
-    pod("", "[]").replacen(r#""containers""#, &format!(r#""volumes":[{volumes}],"containers""#), 1)
-}
-
-fn annotation(key: &str, value: &str) -> String {
-    format!(r#","enclii.io/{key}":"{value}""#)
-}
-
-fn bundles(count: usize) -> String {
-    let names: Vec<String> = (0..count).map(|at| format!("b{at}-prod")).collect();
-    annotation("secrets", &names.join(","))
-}
-
-/// A pod with the bundle and these annotations. If there is a second `secrets`, it counts.
-fn pod(annotations: &str, containers: &str) -> String {
-    format!(
-        r#"{{"metadata":{{"name":"it","annotations":{{"enclii.io/secrets":"{BUNDLE}"{annotations}}}}},"spec":{{"containers":{containers}}}}}"#
-    )
+    ];
+    shapes.into_iter().chain(more).collect()
 }

@@ -85,18 +85,31 @@ fn container() -> impl Strategy<Value = Value> {
     let context = prop_oneof![
         Just(json!({ "runAsUser": 1000 })),
         Just(json!({ "runAsUser": 2000 })),
+        Just(json!({ "runAsUser": 0 })),
         Just(json!({}))
     ];
     let words = prop_oneof![
         4 => Just(json!(["app", "--flag"])),
+        1 => Just(json!(["java", "-jar", "app.jar"])),
         1 => Just(json!(["sh", "-c", "echo $DATABASE_URL"])),
         1 => Just(json!(["/run/enclii/bin/enclii-agent", "exec", "--", "app"])),
         1 => Just(json!(["wrapper", "/run/enclii/bin/enclii-agent", "exec", "--", "app"])),
         1 => Just(json!([])),
     ];
-    let parts =
-        (optional(env), optional(env_from), optional(mounts), optional(context), optional(words));
-    parts.prop_map(|(env, env_from, mounts, context, words)| {
+    let probes = prop_oneof![
+        Just(json!({ "httpGet": { "path": "/ready", "port": 80 } })),
+        Just(json!({ "tcpSocket": { "port": "web" } })),
+        Just(json!({ "exec": { "command": ["check"] } })),
+    ];
+    let parts = (
+        optional(env),
+        optional(env_from),
+        optional(mounts),
+        optional(context),
+        optional(words),
+        optional(probes),
+    );
+    parts.prop_map(|(env, env_from, mounts, context, words, probe)| {
         let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
         for (key, value) in [
             ("env", env),
@@ -104,6 +117,7 @@ fn container() -> impl Strategy<Value = Value> {
             ("volumeMounts", mounts),
             ("securityContext", context),
             ("command", words),
+            ("readinessProbe", probe),
         ] {
             if let Some(value) = value {
                 container[key] = value;
@@ -143,6 +157,7 @@ pub(crate) fn pod() -> impl Strategy<Value = Value> {
             1 => Just(Some("{{ DATABASE_URL }}$(B)")),
         ],
         prop_oneof![3 => Just(None), 1 => Just(Some("db/url"))],
+        prop_oneof![3 => Just(None), 1 => Just(Some("tls=1;postgres=DATABASE_URL"))],
         prop_oneof![
             3 => Just(None),
             3 => Just(Some("env")),
@@ -168,7 +183,8 @@ pub(crate) fn pod() -> impl Strategy<Value = Value> {
     ]);
     let parts = (annotations, vec(container(), 1..3), init, volumes, any::<bool>());
     parts.prop_map(|(annotations, containers, init, volumes, share)| {
-        let (secrets, reload, containers_named, env, plain, template, path, deliver) = annotations;
+        let (secrets, reload, containers_named, env, plain, template, path, verify, deliver) =
+            annotations;
         let mut pod = json!({
             "metadata": {
                 "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" },
@@ -184,6 +200,7 @@ pub(crate) fn pod() -> impl Strategy<Value = Value> {
             ("plain-env", plain),
             ("template-a.conf", template),
             ("path-DATABASE_URL", path),
+            ("verify", verify),
             ("deliver", deliver),
         ] {
             if let Some(value) = value {

@@ -22,6 +22,8 @@ mod resources;
 mod rules;
 mod secret_refs;
 mod secret_volumes;
+mod signals;
 mod support;
 mod users;
+mod verify;
 mod violations;

@@ -120,8 +120,8 @@ fn unreachable_processes_are_refused() {
             "spec.containers[0] in container api: securityContext.runAsUser is not set, and \
                 enclii.io/reload signal=… needs it, because a process can only signal processes \
                 with its own UID: \
-             set securityContext.runAsUser to the UID that the image runs as, or reload with \
-             http=… or none",
+             set securityContext.runAsUser to the UID that the application runs as (0 for root), \
+             or reload with http=… or none",
         ),
         (
             signal(with_spec(with_uid(), json!({ "shareProcessNamespace": false }))),
@@ -150,13 +150,6 @@ fn unreachable_processes_are_refused() {
             ),
             "annotation enclii.io/reload-container: container migrate is an init container that \
                 ends before the application starts: name one that keeps running",
-        ),
-        (
-            signal(one(json!({ "securityContext": { "runAsUser": 0 } }))),
-            "spec.containers[0] in container api: runs as root, and enclii.io/reload signal=… \
-                cannot reach it, because the agent has no rights over a process with more \
-                capabilities than its own: \
-             set securityContext.runAsUser to another UID, or reload with http=… or none",
         ),
         (
             signal(one(json!({
@@ -202,8 +195,8 @@ fn conflicting_mounts_and_volumes_are_refused() {
             mounts("x", "/run/secrets/..data/x"),
             "spec.containers[0].volumeMounts[0] in container api: mountPath \
                 /run/secrets/..data/x is inside /run/secrets (/var/run is a link to /run in most \
-                images), and the agent uses names that start with two dots: mount it somewhere \
-                else, or leave the container out of enclii.io/containers",
+                images), and the agent uses names that start with two dots, .env and .container: \
+                mount it somewhere else, or leave the container out of enclii.io/containers",
         ),
         (
             mounts("enclii-token", "/steal"),

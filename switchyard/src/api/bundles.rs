@@ -153,7 +153,8 @@ async fn open(
     Ok(held)
 }
 
-async fn find(app: &AppState, scope: &Scope) -> Result<Bundle, ApiError> {
+/// The bundle of a service scope.
+pub(super) async fn find(app: &AppState, scope: &Scope) -> Result<Bundle, ApiError> {
     if service_parts(scope).is_none() {
         return Err(ApiError::malformed(format!(
             "{scope} is not a service; the scope of a bundle is project.environment.service"

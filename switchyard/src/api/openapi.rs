@@ -14,8 +14,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    access, admin, audit, bundles, grants, health, login, metadata, read_many, rotate_many, scopes,
-    search, secret_list, secrets, tokens, versions, workload_login,
+    access, admin, audit, bundles, grants, health, login, metadata, pods, read_many, rotate_many,
+    scopes, search, secret_list, secrets, tokens, versions, workload_login,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +34,7 @@ use super::{
         read_many::read, rotate_many::rotate,
         versions::list, versions::rotate, versions::rollback, versions::undelete, versions::destroy,
         bundles::list, bundles::read, bundles::values,
+        pods::list, pods::read,
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,
         access::check::check, access::readers::list, access::reads::list,
@@ -46,6 +47,7 @@ use super::{
         (name = "secrets", description = "Lists, writes, reads and deletes secrets"),
         (name = "versions", description = "The versions of one secret"),
         (name = "bundles", description = "The secrets that the pods of a service hold"),
+        (name = "pods", description = "What pods hold, and how their applications took it"),
         (name = "grants", description = "Access beyond the default rules"),
         (name = "access", description = "Who may do what, and by which rule"),
         (name = "tokens", description = "Tokens of programs and sessions of people"),

@@ -6,6 +6,7 @@
 
 mod accept;
 mod affected;
+mod agent_states;
 mod audit_events;
 mod bundles;
 mod changes;
@@ -124,6 +125,12 @@ const SCHEMA: Schema = Schema {
             description: "pruning",
             sqlite: include_str!("../../migrations/sqlite/0010_pruning.sql"),
             postgres: include_str!("../../migrations/postgres/0010_pruning.sql"),
+        },
+        Migration {
+            version: 11,
+            description: "agent states",
+            sqlite: include_str!("../../migrations/sqlite/0011_agent_states.sql"),
+            postgres: include_str!("../../migrations/postgres/0011_agent_states.sql"),
         },
     ],
 };

@@ -7,6 +7,7 @@ use runtime::tasks::Tasks;
 
 use super::*;
 use crate::repository::NewVersion;
+mod agents;
 mod composed_history;
 mod forgeries;
 mod full_bundles;
@@ -35,6 +36,7 @@ macro_rules! on_each_database {
     };
 }
 
+use agents::*;
 use composed_history::*;
 use forgeries::*;
 use full_bundles::*;
@@ -86,6 +88,8 @@ mod each {
         a_row_that_somebody_changed_is_not_read,
         what_a_value_is_composed_of_is_read_and_pruned_with_it,
         what_was_put_back_is_found,
+        the_state_of_a_pod_outlives_its_replica,
+        pods_are_paged_with_what_they_hold,
     );
 }
 

@@ -13,7 +13,7 @@ use super::{ServeError, spawn};
 use crate::args::ServeArgs;
 use crate::audit::Pod;
 use crate::certificates::CertificateSource;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, PodEventRecorder};
 use crate::identity::{BootstrapTokenStore, DevelopmentIdentities, PodAuthenticator};
 use crate::namespaces::{NamespaceBindings, Namespaces};
 use crate::publisher::BundleSink;
@@ -29,6 +29,8 @@ pub(super) struct Platform {
     pub(super) certificate_source: CertificateSource,
     /// The pods of a development file.
     pub(super) development_pods: Vec<Pod>,
+    /// Writes events on pods, unless the operator wants none.
+    pub(super) pod_events: Option<PodEventRecorder>,
 }
 
 /// Selects the platform from the flags and, in a cluster, starts watching namespaces.
@@ -61,6 +63,7 @@ pub(super) async fn detect(
         development_identities,
         publish_directory,
         trust_directory,
+        no_pod_events,
         limits: _,
         store: _,
     } = args;
@@ -73,6 +76,7 @@ pub(super) async fn detect(
             bootstrap_token_file,
             namespace,
             tls_secret,
+            !no_pod_events,
             tasks,
             readiness,
         )
@@ -87,6 +91,7 @@ pub(super) async fn detect(
     let (_, receiver) = watch::channel(Arc::new(bindings));
     Ok(Platform {
         development_pods: development.pods(),
+        pod_events: None,
         namespaces: Namespaces::new(receiver),
         bundle_sink: BundleSink::Directory(
             publish_directory.unwrap_or_else(|| data.join("bundles")),
@@ -108,6 +113,7 @@ async fn in_cluster(
     bootstrap_token_file: Option<PathBuf>,
     namespace: String,
     tls_secret: String,
+    with_pod_events: bool,
     tasks: &Tasks,
     readiness: &Readiness,
 ) -> Result<Platform, ServeError> {
@@ -120,6 +126,7 @@ async fn in_cluster(
     let default_target = || BootstrapTokenStore::Cluster(cluster.clone());
     Ok(Platform {
         development_pods: Vec::new(),
+        pod_events: with_pod_events.then(|| cluster.pod_events()),
         namespaces: Namespaces::new(receiver),
         bundle_sink: BundleSink::Cluster(cluster.clone()),
         trust_target: trust::TrustTarget::Cluster(cluster.clone()),

@@ -7,10 +7,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::Redacted;
-use contract::stream::{
-    AgentMessage, BundleGeneration, HEARTBEAT_SECONDS, SILENCE_SECONDS, ServerMessage,
-};
+use contract::stream::{AgentMessage, HEARTBEAT_SECONDS, SILENCE_SECONDS, ServerMessage};
+use contract::{BundleRef, Redacted};
 use futures_util::future::select_all;
 use runtime::logs::ErrorChain;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,13 +17,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::credential::{CredentialEvent, StreamCredential};
 use super::framed_io::{FramedIo, FramedIoError};
+use super::holdings::PodHoldings;
 use super::login::{AdmittedPod, BundleAdmission};
-use super::reports::{self, ReportRecord};
 use super::stream_end::StreamEnd;
+use crate::agents::AgentConnection;
 use crate::app::AppState;
 use crate::audit::sanitize;
 use crate::namespaces::Namespaces;
-use crate::repository::Bundle;
 use crate::secrets::Caller;
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
@@ -41,9 +39,11 @@ pub(super) struct Connection {
     pub(super) caller: Caller,
     namespaces: Namespaces,
     grants: watch::Receiver<u64>,
-    /// What the pod was last told to hold, or said in its hello that it holds.
-    pub(super) holds: Vec<BundleGeneration>,
-    /// Reports that are expected: one for each delivery.
+    /// What the pod holds and refuses.
+    pub(super) holdings: PodHoldings,
+    /// What the agent says of its pod, from its hello on.
+    pub(super) agent: Option<AgentConnection>,
+    /// Reports that are expected: a few for each delivery.
     pub(super) expected_reports: u32,
     pub(super) credential: StreamCredential,
 }
@@ -62,8 +62,17 @@ impl Connection {
     pub(super) fn new(app: Arc<AppState>, pod: AdmittedPod, caller: Caller) -> Self {
         let (namespaces, grants) = (app.access.namespaces(), app.access.subscribe_grants());
         let credential = StreamCredential::new(&app.pods, pod.token.clone());
-        let holds = Vec::new();
-        Self { app, pod, caller, namespaces, grants, holds, expected_reports: 0, credential }
+        Self {
+            app,
+            pod,
+            caller,
+            namespaces,
+            grants,
+            holdings: PodHoldings::default(),
+            agent: None,
+            expected_reports: 0,
+            credential,
+        }
     }
 
     /// Serves the pod until either side ends the stream.
@@ -144,7 +153,11 @@ impl Connection {
             match event {
                 StreamEvent::Message(message) => {
                     last_message = Instant::now();
-                    Box::pin(self.handle_message(message)).await?;
+                    let is_refused = Box::pin(self.handle_message(message)).await?;
+                    if is_refused {
+                        // What else was in the snapshot is sent without it.
+                        Box::pin(self.deliver(framed)).await?;
+                    }
                 }
                 StreamEvent::BundleUpdated => Box::pin(self.deliver(framed)).await?,
                 StreamEvent::Credential(event) => {
@@ -168,55 +181,66 @@ impl Connection {
     }
 
     fn handle_hello(&mut self, hello: AgentMessage) -> Result<(), StreamEnd> {
-        let AgentMessage::Hello { agent, holds } = hello else { return Err(StreamEnd::NoHello) };
-        let AdmittedPod { pod, bundles, .. } = &self.pod;
-        let names: Vec<&str> = bundles.iter().map(|it| it.name.as_str()).collect();
+        let AgentMessage::Hello { agent, holds, refused } = hello else {
+            return Err(StreamEnd::NoHello);
+        };
+        self.holdings = PodHoldings::from_hello(&self.bundle_names(), holds, refused);
+        let (pod, agent, refused) =
+            (&self.pod.pod, sanitize(&agent), self.holdings.refused().to_vec());
+        let names: Vec<&str> = self.pod.bundles.iter().map(|it| it.name.as_str()).collect();
         tracing::info!(
             namespace = pod.namespace,
             pod = pod.name,
             account = pod.service_account,
             bundles = ?names,
-            agent = sanitize(&agent),
+            agent,
+            refused = refused.len(),
             "stream opened"
         );
-        // A number without a tag may be that of another generation: from before a restore, or of
-        // another project.
-        self.holds = holds.into_iter().filter(|it| it.tag.is_some()).collect();
+        self.agent = Some(self.app.agents.connect(pod, agent, refused));
         Ok(())
     }
 
-    async fn handle_message(&mut self, message: AgentMessage) -> Result<(), StreamEnd> {
-        let bundles: Vec<Bundle> = self
-            .pod
-            .bundles
-            .iter()
-            .filter_map(|it| Some(it.current.as_ref()?.bundle.clone()))
-            .collect();
-        let (pod, caller) = (&self.pod.pod, &self.caller);
-        let (records, applied) = match message {
-            AgentMessage::Token { token } => return self.handle_token(token),
-            AgentMessage::Pong | AgentMessage::Unknown | AgentMessage::Hello { .. } => {
-                return Ok(());
-            }
+    pub(super) fn bundle_names(&self) -> Vec<&BundleRef> {
+        self.pod.bundles.iter().map(|it| &it.name).collect()
+    }
+
+    /// Returns whether the pod refuses a generation that it was sent.
+    async fn handle_message(&mut self, message: AgentMessage) -> Result<bool, StreamEnd> {
+        match message {
+            AgentMessage::Token { token } => self.handle_token(token)?,
+            AgentMessage::Pong | AgentMessage::Unknown | AgentMessage::Hello { .. } => {}
             AgentMessage::Applied { holds, reload } => {
-                (reports::applied_records(caller, pod, &bundles, &holds, reload), true)
+                if self.takes_report()? {
+                    self.handle_applied(holds, reload).await?;
+                }
             }
             AgentMessage::Failed { wanted, step, detail } => {
-                (reports::failed_records(caller, pod, &bundles, &wanted, step, &detail), false)
+                if self.takes_report()? {
+                    return self.handle_failed(wanted, step, &detail).await;
+                }
             }
-        };
+            AgentMessage::Checked { wanted, stage, checks } => {
+                if self.takes_report()? {
+                    self.handle_checked(wanted, stage, checks).await?;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a report is taken: those that no delivery caused are few, and none of them is
+    /// written while the disk is nearly full.
+    fn takes_report(&mut self) -> Result<bool, StreamEnd> {
         if self.expected_reports > 0 {
             self.expected_reports -= 1;
-        } else if self.app.streams.reports.take(&pod.uid, false, Instant::now()).is_err() {
+            return Ok(true);
+        }
+        let uid = &self.pod.pod.uid;
+        if self.app.streams.reports.take(uid, false, Instant::now()).is_err() {
             return Err(StreamEnd::TooManyReports);
-        } else if self.app.disk.is_in_reserve() {
-            return Ok(());
         }
-        for ReportRecord { event, report } in records {
-            self.app.metrics.generation_reported(applied);
-            self.app.audit.record_with_report(event, report).await?;
-        }
-        Ok(())
+        Ok(!self.app.disk.is_in_reserve())
     }
 }
 

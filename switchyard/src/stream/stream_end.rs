@@ -6,6 +6,7 @@ use super::framed_io::FramedIoError;
 use crate::access::AccessError;
 use crate::app::FrameError;
 use crate::audit::AuditError;
+use crate::repository::RepositoryError;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StreamEnd {
@@ -24,6 +25,9 @@ pub(super) enum StreamEnd {
     /// The values that the pod should hold cannot be opened.
     #[error("open generation")]
     Frame(#[source] FrameError),
+    /// The generations of a bundle cannot be read.
+    #[error(transparent)]
+    Ledger(RepositoryError),
     /// The grants cannot be read.
     #[error("check access")]
     Access(#[source] AccessError),

@@ -1,4 +1,6 @@
 mod credential;
+mod duplex_agent;
+mod refused;
 
 use std::collections::BTreeMap;
 
@@ -13,14 +15,16 @@ use contract::{Generation, Redacted, Version};
 use lockbox::{Database, Embedded, KeyFile};
 use prometheus_client::registry::Registry;
 use runtime::tasks::Tasks;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
 use crate::access::{AccessControl, WorkloadRules};
+use crate::agents::Agents;
 use crate::app::{
-    HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState, byte_budget,
+    HealthCache, ListedBundles, PodEvents, RateLimiter, RefusalLog, StreamLimits, StreamState,
+    byte_budget,
 };
 use crate::audit::{self, Action, Actor, AuditLog, Event, Origin, Pod, Resource, ResourceKind};
 use crate::bundle_updates::BundleUpdates;
@@ -32,6 +36,7 @@ use crate::namespaces::{NamespaceBindings, Namespaces};
 use crate::policy::{NamespaceBinding, Reach};
 use crate::repository::{AuditQuery, Condition, GrantExtent, NewGrant};
 use crate::secrets::{Caller, Secrets, WriteOptions};
+use duplex_agent::DuplexAgent;
 
 /// The token of the pod in most tests. It does not end.
 const TOKEN: &str = "token";
@@ -125,11 +130,13 @@ impl TestSwitchyard {
             refusals: RefusalLog::new(audit.clone(), DiskSpace::default(), metrics.clone()),
             disk: DiskSpace::default(),
             bytes: byte_budget(),
-            metrics,
+            metrics: metrics.clone(),
             rekey: None,
             rate_limiter: RateLimiter::new(0, 0),
             health: HealthCache::default(),
             listed_bundles: ListedBundles::default(),
+            agents: Agents::default(),
+            pod_events: PodEvents::off(metrics.clone()),
             repository,
             audit,
             tasks,
@@ -219,53 +226,22 @@ impl TestSwitchyard {
 
     /// Opens a stream for an admitted pod and says hello.
     async fn connect(&self, admitted: AdmittedPod) -> DuplexAgent {
-        self.connect_with(admitted, vec![]).await
+        self.connect_with(admitted, vec![], vec![]).await
     }
 
     async fn connect_with(
         &self,
         admitted: AdmittedPod,
         holds: Vec<BundleGeneration>,
+        refused: Vec<BundleGeneration>,
     ) -> DuplexAgent {
         let (io, agent_io) = tokio::io::duplex(64 << 10);
         let connection = Connection::new(Arc::clone(&self.app), admitted, Self::caller());
         self.app.tasks.spawn("stream", connection.serve(io));
         let mut agent = DuplexAgent { io: agent_io, decoder: Decoder::default() };
-        agent.send(&AgentMessage::Hello { agent: "test".into(), holds }).await;
+        agent.send(&AgentMessage::Hello { agent: "test".into(), holds, refused }).await;
         assert!(matches!(agent.next().await, Some(ServerMessage::Trust { .. })));
         agent
-    }
-}
-
-struct DuplexAgent {
-    io: DuplexStream,
-    decoder: Decoder,
-}
-
-impl DuplexAgent {
-    async fn send(&mut self, message: &AgentMessage) {
-        self.io.write_all(message.encode().unwrap().expose()).await.unwrap();
-    }
-
-    async fn next(&mut self) -> Option<ServerMessage> {
-        loop {
-            if let Some(frame) = self.decoder.next_frame().unwrap() {
-                return Some(ServerMessage::decode(&frame).unwrap());
-            }
-            let mut bytes = [0; 4096];
-            match self.io.read(&mut bytes).await.unwrap() {
-                0 => return None,
-                read => self.decoder.push(&bytes[..read]),
-            }
-        }
-    }
-
-    /// The version of the secret `A` in the next delivery.
-    async fn version(&mut self) -> Version {
-        match self.next().await {
-            Some(ServerMessage::Hold(snapshot)) => snapshot.bundles[0].secrets["A"].version,
-            other => panic!("{other:?}"),
-        }
     }
 }
 

@@ -52,12 +52,31 @@ impl TestAgent {
         Self::try_connect(harness, token, bundle, holds).await.unwrap()
     }
 
+    /// With generations that failed a check before.
+    pub(crate) async fn connect_refusing(
+        harness: &Harness,
+        token: &str,
+        bundle: &str,
+        (holds, refused): (Vec<BundleGeneration>, Vec<BundleGeneration>),
+    ) -> Self {
+        Self::try_open(harness, token, bundle, (holds, refused)).await.unwrap()
+    }
+
     /// `None` if switchyard is not running or goes away.
     pub(crate) async fn try_connect(
         harness: &Harness,
         token: &str,
         bundle: &str,
         holds: Vec<BundleGeneration>,
+    ) -> Option<Self> {
+        Self::try_open(harness, token, bundle, (holds, vec![])).await
+    }
+
+    async fn try_open(
+        harness: &Harness,
+        token: &str,
+        bundle: &str,
+        (holds, refused): (Vec<BundleGeneration>, Vec<BundleGeneration>),
     ) -> Option<Self> {
         let response = harness.try_send(request(token, &format!("bundle={bundle}"))).await?;
         if response.status() != 101 {
@@ -70,10 +89,8 @@ impl TestAgent {
         let trace = response.headers()["trace-id"].to_str().unwrap().to_owned();
         let io = TokioIo::new(hyper::upgrade::on(response).await.ok()?);
         let mut agent = Self { io, decoder: Decoder::default(), trust: None, trace };
-        agent
-            .try_send(&AgentMessage::Hello { agent: "test".into(), holds }.encode().unwrap())
-            .await
-            .ok()?;
+        let hello = AgentMessage::Hello { agent: "test".into(), holds, refused };
+        agent.try_send(&hello.encode().unwrap()).await.ok()?;
         Some(agent)
     }
 

@@ -19,6 +19,7 @@ mod harness;
 mod host;
 mod identity_provider;
 mod onepassword;
+mod pods;
 mod rekey;
 mod restart;
 mod restore;

@@ -234,8 +234,15 @@ fn take_agent(spec: &mut Value, old: &Value, at: &str) {
 }
 
 fn take_mount(now: &mut Value, then: &Value, gets: bool, at: &str) {
+    let mark = format!(".container/{}", now["name"].as_str().unwrap());
     let mounts = now.get_mut("volumeMounts").and_then(Value::as_array_mut);
     let Some(mounts) = mounts else { return assert!(!gets, "{at}: no mount") };
+    // The container that is signalled has a mark.
+    mounts.retain(|it| {
+        let is_mark = it["mountPath"] == "/run/enclii/container";
+        assert!(!is_mark || it["subPath"] == mark, "{at}: {it}");
+        !is_mark
+    });
     let ours = mounts.iter().position(|it| it["name"] == "enclii-secrets");
     assert_eq!(ours.is_some(), gets, "{at}: mounted");
     if let Some(index) = ours {

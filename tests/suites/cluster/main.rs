@@ -36,6 +36,7 @@ mod placement;
 mod plaintext;
 mod policy;
 mod rotation;
+mod servers;
 mod shapes;
 mod static_policies;
 mod vault;

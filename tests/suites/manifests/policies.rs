@@ -180,6 +180,8 @@ fn the_policy_accepts_what_the_webhook_writes() {
         layout::TOKEN_DIRECTORY,
         layout::TOKEN_FILE,
         layout::TOKEN_AUDIENCE,
+        &format!("'{}/'", layout::CONTAINER_MARKS),
+        layout::CONTAINER_MARK_DIRECTORY,
         layout::CONFIG_VARIABLE,
         layout::POD_UID_VARIABLE,
         annotations::SECRETS,

@@ -140,6 +140,16 @@ const RIGHTS: &[Right] = &[
         verbs: &[("patch", "the names of the keys: switchyard/src/cluster/secret_bundles.rs")],
     },
     Right {
+        role: "ClusterRole/enclii-switchyard",
+        group: "events.k8s.io",
+        resource: "events",
+        names: &[],
+        verbs: &[
+            ("create", "that a check failed in a pod: switchyard/src/cluster/pod_events.rs"),
+            ("patch", "that it did again: switchyard/src/cluster/pod_events.rs"),
+        ],
+    },
+    Right {
         role: "Role/switchyard",
         group: "",
         resource: "secrets",

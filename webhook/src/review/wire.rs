@@ -7,6 +7,9 @@ use serde_json::value::RawValue;
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
+/// As long as a response without warnings is beside its patch, in bytes.
+const USUAL_REST_BYTES: usize = 256;
+
 /// The body is not a review. The parser's own message may quote a value, so only the position is
 /// kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,9 +112,9 @@ pub(super) struct AdmissionResponse<'a> {
     pub(super) status: Option<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) patch_type: Option<&'static str>,
-    /// The JSON Patch in base64.
+    /// The JSON Patch in base64, a JSON string.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) patch: Option<String>,
+    pub(super) patch: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<String>,
 }
@@ -146,6 +149,9 @@ impl<'a> AdmissionResponse<'a> {
             response: &'a AdmissionResponse<'a>,
         }
         let review = ResponseReview { api_version: API_VERSION, kind: KIND, response: self };
-        serde_json::to_vec(&review)
+        let patch = self.patch.as_deref().map_or(0, |patch| patch.get().len());
+        let mut json = Vec::with_capacity(patch + USUAL_REST_BYTES);
+        serde_json::to_writer(&mut json, &review)?;
+        Ok(json)
     }
 }

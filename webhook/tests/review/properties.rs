@@ -46,7 +46,10 @@ proptest! {
             "args": ["$(DATABASE_URL)", "$($(A)"],
             "volumeMounts": [{ "name": "x", "mountPath": "/var/run/../run/secrets/x" }],
         }));
-        for key in ["reload", "reload-container", "env", "plain-env", "containers", "file-mode"] {
+        for key in [
+            "reload", "reload-container", "reload-timeout", "verify", "env", "plain-env",
+            "containers", "file-mode",
+        ] {
             pod["metadata"]["annotations"][format!("enclii.io/{key}")] = json!(annotation);
         }
         let mut text: Vec<char> = pod.to_string().chars().collect();

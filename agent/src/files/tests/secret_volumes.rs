@@ -105,11 +105,13 @@ fn a_file_is_at_its_other_path_too_and_changes_with_it() {
     let mut opened = SecretsVolume::open(&config).unwrap();
     assert_eq!(opened.current(), CurrentFiles::Readable(files(1, b"old").files));
     opened.publish(&files(2, b"new"), false).unwrap();
+    opened.mark_proven().unwrap();
     opened.remove_previous().unwrap();
     assert_eq!(read(&volume, "nginx/tls/key"), "new");
     assert_eq!(volume.names(), ["..2", "..data", "KEY", "URL", "kubernetes.io", "nginx", "url"]);
     // The links go with the file.
     opened.publish(&desired(3, &model(&[("URL", b"u")])), false).unwrap();
+    opened.mark_proven().unwrap();
     opened.remove_previous().unwrap();
     assert_eq!(volume.names(), ["..3", "..data", "URL", "kubernetes.io"]);
 }

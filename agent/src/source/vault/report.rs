@@ -54,7 +54,7 @@ impl Vault {
         }
         let Some((denied, reason)) = self.trouble(pass) else {
             self.last_reason = None;
-            return Ok(());
+            return channels.events.send(SourceEvent::Connected).await.map_err(|_| Gone);
         };
         if pass.is_err() && self.last_reason.as_ref() != Some(&reason) {
             let server = self.client.address();

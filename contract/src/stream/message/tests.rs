@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::stream::CheckOutcome;
 use crate::stream::frame::Decoder;
 
 fn through_the_wire(bytes: &Redacted) -> Frame {
@@ -65,6 +66,26 @@ fn a_generation_without_a_tag_is_one_that_is_not_known() {
     assert_eq!(snapshot.holds()[0].tag, None);
 }
 
+/// A newer agent may have steps, stages and outcomes that this build does not know.
+#[test]
+fn an_unknown_word_in_a_report_is_not_an_error() {
+    let frame = |header: &str| Frame { header: header.into(), body: Redacted::default() };
+    let failed = frame(r#"{"kind":"failed","wanted":[],"step":"sing","detail":""}"#);
+    let AgentMessage::Failed { step, .. } = AgentMessage::decode(&failed).unwrap() else {
+        panic!()
+    };
+    assert_eq!(step, FailedStep::Unknown);
+    let checked = frame(concat!(
+        r#"{"kind":"checked","wanted":[],"stage":"later","#,
+        r#""checks":[{"check":"dns=x","outcome":"perhaps","detail":""}]}"#,
+    ));
+    let AgentMessage::Checked { stage, checks, .. } = AgentMessage::decode(&checked).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!((stage, checks[0].outcome), (CheckStage::Unknown, CheckOutcome::Unknown));
+}
+
 #[test]
 fn a_token_is_in_the_body_and_not_in_the_header() {
     let message = AgentMessage::Token { token: Redacted::from(b"hunter2".as_slice()) };
@@ -111,7 +132,17 @@ fn agent_messages_round_trip() {
         },
     ];
     for message in [
-        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![], refused: vec![] },
+        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![], refused: holds.clone() },
+        AgentMessage::Checked {
+            wanted: holds.clone(),
+            stage: CheckStage::After,
+            checks: vec![CheckResult {
+                check: "tls=8443".into(),
+                outcome: CheckOutcome::Passed,
+                in_use: Some(true),
+                detail: "serves the file's certificate".into(),
+            }],
+        },
         AgentMessage::Applied { holds: holds.clone(), reload: ReloadOutcome::Signalled },
         AgentMessage::Failed {
             wanted: holds,

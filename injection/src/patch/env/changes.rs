@@ -19,6 +19,9 @@ const MAX_NAME_BYTES: usize = 512 << 10;
 pub(crate) struct FromFiles {
     secrets: BTreeSet<SecretName>,
     name_bytes: usize,
+    /// The keys of all sources of variables that were looked at so far, once for each source. Not
+    /// every key is a change: it may be refused, or be there already.
+    pub(super) source_keys: usize,
 }
 
 impl FromFiles {

@@ -8,7 +8,8 @@ use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::requested::RequestedSecrets;
 
-/// The most changes of one pod: a full bundle in a few containers.
+/// The most changes of one pod, and the most keys that are looked at for them: a full bundle in a
+/// few containers.
 const MAX_CHANGES: usize = 8192;
 
 /// Replaces entries of `envFrom` that name a bundle by one variable for each key, except those that
@@ -37,11 +38,13 @@ pub(super) fn change(
             + changes.additions.len()
             + changes.insertions.len()
             + changes.exec.len();
-        if changed + bundle.keys.len() > MAX_CHANGES {
+        let keys = bundle.keys.len();
+        if changed.max(from_files.source_keys) + keys > MAX_CHANGES {
             let at = app.at(format_args!(".envFrom[{index}]"));
             diagnostics.deny(Violation::TooManyChanges { at, maximum: MAX_CHANGES });
             break;
         }
+        from_files.source_keys += keys;
         changes.removed_sources.push(index);
         let prefix = source.prefix.as_deref().unwrap_or_default();
         for key in &bundle.keys {
@@ -58,7 +61,7 @@ pub(super) fn change(
     }
     // `env` overrides `envFrom`: a name that stays in `env` is not removed.
     for variable in app.container.env.iter().flatten() {
-        if requested.secret_for(variable).is_none() {
+        if changes.removed.has(&variable.name) && requested.secret_for(variable).is_none() {
             changes.removed.remove(&variable.name);
         }
     }

@@ -82,6 +82,7 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
                     "/v1/access/reads",
                     "/v1/login",
                     "/v1/login/workload",
+                    "/v1/pods",
                     "/v1/admin/rekey",
                 ]
                 .contains(&path),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::{BundleRef, Generation, Scope};
+use contract::{BundleRef, Generation, GenerationTag, Scope};
 use lockbox::database::{Row, query, query_built};
 
 use super::super::authenticity::Forgery;
@@ -64,6 +64,25 @@ impl Repository {
                 .await
                 .map_err(database("find bundle"))?;
         row.as_ref().map(bundle).transpose()
+    }
+
+    /// The tag of a generation that the ledger has, if it has one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn generation_tag(
+        &self,
+        bundle: BundleId,
+        generation: Generation,
+    ) -> Result<Option<GenerationTag>, RepositoryError> {
+        let row = query("SELECT tag FROM generations WHERE bundle_id = $1 AND number = $2")
+            .bind(bundle.0)
+            .bind(signed(generation.0))
+            .fetch_optional(self.database.reader())
+            .await
+            .map_err(database("read tag of generation"))?;
+        let tag = row.as_ref().map(|row| text(row, "tag")).transpose()?;
+        tag.map(|tag| tag.parse().map_err(|_| RepositoryError::Form("tag"))).transpose()
     }
 
     /// The contents of a generation, if they are those that switchyard gave it.

@@ -73,7 +73,7 @@ impl LedgerTransaction<'_> {
 }
 
 /// SQL for the database's time in milliseconds since 1970.
-fn now(kind: DatabaseKind) -> &'static str {
+pub(super) fn now(kind: DatabaseKind) -> &'static str {
     match kind {
         DatabaseKind::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
         DatabaseKind::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",

@@ -148,8 +148,8 @@ impl Repository {
         .await
     }
 
-    /// Forgets what pods held that were last seen at this lived time or earlier. Returns how many,
-    /// and writes the event that `event` makes of the number if there is one.
+    /// Forgets what pods held that were last seen at this lived time or earlier, and their states.
+    /// Returns how many, and writes the event that `event` makes of the number if there is one.
     ///
     /// # Errors
     /// Another replica holds the lease, or the database failed.
@@ -172,6 +172,15 @@ impl Repository {
             .execute(tx.connection())
             .await
             .map_err(database("delete what pods held"))?;
+            query(
+                "DELETE FROM agent_states WHERE pod_uid IN
+                   (SELECT pod_uid FROM agent_states WHERE seen_lived <= $1 LIMIT $2)",
+            )
+            .bind(before.0)
+            .bind(i64::from(limit))
+            .execute(tx.connection())
+            .await
+            .map_err(database("delete states of agents"))?;
             if pruned > 0 {
                 audit_events::insert(tx, Timestamp::now(), &event(pruned)).await?;
             }

@@ -54,8 +54,8 @@ impl SecretsFixture {
             uid: uid.to_owned(),
         };
         let event = caller().event(Action::Applied, &scope(), &name(), Some(Version(1)), None);
-        let state =
-            ReportedState::Applied { generation: Generation(generation), reload: "none".into() };
+        let generation = Generation(generation);
+        let state = ReportedState::Applied { generation, tag: None, reload: "none".into() };
         let report = Some(PodReport { pod, bundle: bundle.id, state });
         let entry = AuditEntry { at: Timestamp::now(), event, report };
         self.secrets.repository.append(vec![entry]).await.unwrap();

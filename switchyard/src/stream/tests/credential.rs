@@ -62,7 +62,7 @@ async fn a_stream_ends_with_its_token_and_the_next_one_loses_nothing() {
     tokio::time::resume();
     switchyard.write("two").await;
     let admitted = switchyard.admit_with(second, pod(), &["api-prod"]).await;
-    let mut agent = switchyard.connect_with(admitted, holds).await;
+    let mut agent = switchyard.connect_with(admitted, holds, vec![]).await;
     assert_eq!(agent.version().await, Version(2));
 }
 

@@ -53,6 +53,18 @@ pub(super) fn mount<'p>(container: &'p mut Value, name: &str) -> &'p mut Value {
     list(&mut container["volumeMounts"]).iter_mut().find(|it| it["name"] == name).unwrap()
 }
 
+/// The mark of the application's container, which gets one as if it were signalled.
+pub(super) fn mark(pod: &mut Value) -> &mut Value {
+    let application = app(pod);
+    let part = format!(".container/{}", application["name"].as_str().unwrap());
+    let mounts = list(&mut application["volumeMounts"]);
+    mounts.push(json!({
+        "name": "enclii-secrets", "mountPath": "/run/enclii/container", "subPath": part,
+        "readOnly": true
+    }));
+    mounts.last_mut().unwrap()
+}
+
 pub(super) fn variable(container: &mut Value, name: &str, value: &str) {
     list(&mut container["env"]).push(json!({"name": name, "value": value}));
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::edit::{
-    agent, app, configuration, filled_volume, init, list, mount, mount_in_agent, place_first,
+    agent, app, configuration, filled_volume, init, list, mark, mount, mount_in_agent, place_first,
     remove, replace_in_configuration, status, token, variable, volume,
 };
 
@@ -270,6 +270,26 @@ pub(super) const HOSTILE: &[Hostile] = &[
     hostile("a part of the secrets in the application", READ_ONLY, |pod| {
         mount(app(pod), "enclii-secrets")["subPathExpr"] = json!("x");
     }),
+    hostile("a named part of the secrets in the application", READ_ONLY, |pod| {
+        mount(app(pod), "enclii-secrets")["subPath"] = json!("..data");
+    }),
+    hostile("the mark of another container", READ_ONLY, |pod| {
+        mark(pod)["subPath"] = json!(".container/other");
+    }),
+    hostile("all secrets in place of a mark", READ_ONLY, |pod| remove(mark(pod), "subPath")),
+    hostile("a mark at another place", READ_ONLY, |pod| mark(pod)["mountPath"] = json!("/mine")),
+    hostile("a mark that the application can write", READ_ONLY, |pod| {
+        remove(mark(pod), "readOnly");
+    }),
+    hostile("a mark that a variable names", READ_ONLY, |pod| {
+        let it = mark(pod);
+        remove(it, "subPath");
+        it["subPathExpr"] = json!("x");
+    }),
+    hostile("a mark and no secrets", "no container of the application mounts", |pod| {
+        mark(pod);
+        list(&mut app(pod)["volumeMounts"]).retain(|it| it["mountPath"] != "/run/secrets");
+    }),
     hostile("secrets that an init container can write", READ_ONLY, |pod| {
         let mounts = json!([{"name": "enclii-secrets", "mountPath": "/run/secrets"}]);
         init(pod, 1, json!({"volumeMounts": mounts}));
@@ -336,6 +356,9 @@ pub(super) const HARMLESS: &[(&str, Edit)] = &[
         list(&mut pod["spec"]["volumes"]).push(secret);
     }),
     ("a volume that the agent fills", |pod| filled_volume(pod, true)),
+    ("the mark of a container that is signalled", |pod| {
+        mark(pod);
+    }),
     ("another token", |pod| {
         list(&mut pod["spec"]["volumes"]).push(json!({
             "name": "mine",

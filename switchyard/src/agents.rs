@@ -1,0 +1,243 @@
+//! What the agents of this replica's streams say of their pods, and its way into the ledger.
+//!
+//! The state is kept here and written in batches from time to time, so that a thousand agents that
+//! come back at once cost a few transactions. A replica says every now and then that it lives: the
+//! streams of one that does not are gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use contract::api::PodCheck;
+use contract::stream::{BundleGeneration, CheckStage};
+use jiff::Timestamp;
+use runtime::backoff::Backoff;
+use runtime::logs::ErrorChain;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::audit::Pod;
+use crate::repository::{AgentState, CheckedStages, Repository, RepositoryError};
+
+/// How often what has changed is written.
+const WRITE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often the replica says that it lives.
+const BEAT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How many pods are written in one transaction: a value may wait for the next one.
+const BATCH_SIZE: usize = 128;
+
+/// How many pods are remembered at most: those of all streams, and those of as many streams that
+/// ended and could not be written yet.
+const MAX_AGENTS: usize = 20_000;
+
+/// The agents of this replica's streams. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Agents(Arc<Mutex<HashMap<String, KnownAgent>>>);
+
+#[derive(Debug)]
+struct KnownAgent {
+    state: AgentState,
+    /// How many streams its pod has open.
+    streams: usize,
+    is_changed: bool,
+}
+
+/// The stream of an agent, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct AgentConnection {
+    agents: Agents,
+    uid: String,
+}
+
+impl Agents {
+    /// The agent of a pod has opened a stream.
+    pub(crate) fn connect(
+        &self,
+        pod: &Pod,
+        agent: String,
+        refused: Vec<BundleGeneration>,
+    ) -> AgentConnection {
+        let mut agents = self.lock();
+        if agents.len() >= MAX_AGENTS {
+            agents.retain(|_, agent| agent.streams > 0);
+        }
+        let (streams, checks) = match agents.remove(&pod.uid) {
+            Some(known) => (known.streams, known.state.checks),
+            None => (0, CheckedStages::default()),
+        };
+        let (pod, connected_at, disconnected_at) = (pod.clone(), Timestamp::now(), None);
+        let uid = pod.uid.clone();
+        let state = AgentState { pod, agent, connected_at, disconnected_at, refused, checks };
+        agents.insert(uid.clone(), KnownAgent { state, streams: streams + 1, is_changed: true });
+        drop(agents);
+        AgentConnection { agents: self.clone(), uid }
+    }
+
+    /// What the agent of a pod says, if it has a stream here, or had one a moment ago.
+    pub(crate) fn state(&self, uid: &str) -> Option<AgentState> {
+        self.lock().get(uid).map(|it| it.state.clone())
+    }
+
+    /// Writes what changes to the ledger, until the drain.
+    pub(crate) async fn run(self, repository: Repository, stopping: CancellationToken) {
+        let replica = Uuid::new_v4().simple().to_string();
+        let writing = self.write(&repository, &replica);
+        let _ = stopping.run_until_cancelled(writing).await;
+        // Its streams end now.
+        let last = async {
+            self.write_changed(&repository, &replica).await?;
+            repository.replica_ended(&replica).await
+        };
+        if let Err(error) = last.await {
+            tracing::info!(error = %ErrorChain(&error), "the replica's streams are not signed off, \
+                they will expire");
+        }
+    }
+
+    async fn write(&self, repository: &Repository, replica: &str) {
+        let (mut beat_at, mut delays) = (Instant::now(), Backoff::NETWORK.delays());
+        loop {
+            let written = async {
+                if Instant::now() >= beat_at {
+                    repository.replica_seen(replica).await?;
+                    beat_at = Instant::now() + BEAT_INTERVAL;
+                }
+                self.write_changed(repository, replica).await
+            };
+            let delay = match written.await {
+                Ok(()) => {
+                    delays.reset();
+                    WRITE_INTERVAL
+                }
+                Err(error) => {
+                    tracing::warn!(error = %ErrorChain(&error), "write states of agents, will \
+                        retry");
+                    delays.next_delay()
+                }
+            };
+            sleep(delay).await;
+        }
+    }
+
+    async fn write_changed(
+        &self,
+        repository: &Repository,
+        replica: &str,
+    ) -> Result<(), RepositoryError> {
+        loop {
+            let changed = self.take_changed();
+            if changed.is_empty() {
+                return Ok(());
+            }
+            let uids: Vec<String> = changed.iter().map(|it| it.pod.uid.clone()).collect();
+            let written = repository.put_agents(replica, changed).await;
+            self.wrote(&uids, written.is_ok());
+            written?;
+        }
+    }
+
+    fn take_changed(&self) -> Vec<AgentState> {
+        let mut agents = self.lock();
+        let changed = agents.values_mut().filter(|it| it.is_changed).take(BATCH_SIZE);
+        changed
+            .map(|it| {
+                it.is_changed = false;
+                it.state.clone()
+            })
+            .collect()
+    }
+
+    /// Forgets those that are gone and written, and writes again what could not be.
+    fn wrote(&self, uids: &[String], is_written: bool) {
+        let mut agents = self.lock();
+        for uid in uids {
+            let Some(agent) = agents.get_mut(uid) else { continue };
+            agent.is_changed |= !is_written;
+            if agent.streams == 0 && !agent.is_changed {
+                agents.remove(uid);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, KnownAgent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AgentConnection {
+    /// The agent refuses these generations.
+    pub(crate) fn refuses(&self, refused: Vec<BundleGeneration>) {
+        self.change(|it| it.state.refused = refused);
+    }
+
+    /// The checks of a stage have ended.
+    pub(crate) fn checked(&self, stage: CheckStage, checks: Vec<PodCheck>) {
+        self.change(|it| it.state.checks.put(stage, checks));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut KnownAgent)) {
+        if let Some(agent) = self.agents.lock().get_mut(&self.uid) {
+            change(agent);
+            agent.is_changed = true;
+        }
+    }
+}
+
+impl Drop for AgentConnection {
+    fn drop(&mut self) {
+        self.change(|it| {
+            it.streams = it.streams.saturating_sub(1);
+            if it.streams == 0 {
+                it.state.disconnected_at = Some(Timestamp::now());
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(uid: &str) -> Pod {
+        Pod {
+            namespace: "shop-prod".into(),
+            service_account: "api".into(),
+            name: format!("api-{uid}"),
+            uid: uid.into(),
+        }
+    }
+
+    #[test]
+    fn a_pod_is_known_until_its_end_is_written() {
+        let agents = Agents::default();
+        let one = agents.connect(&pod("1"), "a".into(), vec![]);
+        let two = agents.connect(&pod("1"), "b".into(), vec![]);
+        drop(one);
+        let state = agents.state("1").unwrap();
+        assert_eq!((state.agent.as_str(), state.disconnected_at), ("b", None));
+        assert_eq!(agents.take_changed(), [state]);
+        agents.wrote(&["1".to_owned()], true);
+        assert!(agents.take_changed().is_empty());
+        drop(two);
+        assert!(agents.take_changed()[0].disconnected_at.is_some());
+        // The ledger could not be written.
+        agents.wrote(&["1".to_owned()], false);
+        assert_eq!(agents.take_changed().len(), 1);
+        agents.wrote(&["1".to_owned()], true);
+        assert_eq!(agents.state("1"), None);
+    }
+
+    #[test]
+    fn the_number_of_remembered_pods_is_bounded() {
+        let agents = Agents::default();
+        let open = agents.connect(&pod("open"), "a".into(), vec![]);
+        for uid in 0..2 * MAX_AGENTS {
+            drop(agents.connect(&pod(&uid.to_string()), "a".into(), vec![]));
+        }
+        assert!(agents.lock().len() <= MAX_AGENTS && agents.state("open").is_some());
+        drop(open);
+    }
+}
