@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// An answer.
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     pub(crate) status: StatusCode,
     /// The body, if it is not too long.
     pub(crate) body: Option<Bytes>,
@@ -45,17 +45,17 @@ pub(crate) async fn exchange(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Empty<Bytes>>,
     max_body: usize,
-) -> hyper::Result<Answer> {
+) -> hyper::Result<HttpAnswer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
     let mut connection = pin!(connection);
     let mut answer = pin!(async {
         let response = sender.send_request(request).await?;
         let status = response.status();
         if max_body == 0 {
-            return Ok(Answer { status, body: None });
+            return Ok(HttpAnswer { status, body: None });
         }
         let body = Limited::new(response.into_body(), max_body).collect().await;
-        Ok(Answer { status, body: body.ok().map(|body| body.to_bytes()) })
+        Ok(HttpAnswer { status, body: body.ok().map(|body| body.to_bytes()) })
     });
     tokio::select! {
         biased;

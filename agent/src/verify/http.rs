@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::tls;
 use crate::error::error_chain;
-use crate::loopback::{self, Answer, addresses, exchange};
+use crate::loopback::{self, HttpAnswer, addresses, exchange};
 
 /// The longest answer of which a field is looked at, in bytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -70,7 +70,7 @@ async fn ask(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     (host, port, path): (&str, u16, &str),
     max_body: usize,
-) -> Result<Answer, String> {
+) -> Result<HttpAnswer, String> {
     let request = loopback::request(Method::GET, host, port, path)
         .body(Empty::new())
         .map_err(|error| format!("build request: {error}"))?;
