@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use agent::verify::Verifier;
 use contract::stream::{AgentMessage, CheckOutcome, CheckStage, FailedStep, ReloadOutcome};
 
-use crate::pod::{Pod, applied, write};
+use crate::pod::{Agent, Pod, applied, write};
 use crate::server::{Server, Session, TestCa, snapshot};
 
 /// In place of the real program, which has tests of its own with real servers: it knows which
@@ -28,6 +28,29 @@ fn login_program(directory: &tempfile::TempDir) -> PathBuf {
     path
 }
 
+/// A pod whose agent tries a login with the secret `URL`.
+struct LoginPod {
+    pod: Pod,
+    /// That of the program.
+    directory: tempfile::TempDir,
+    session: Session,
+    _server: Server,
+    _agent: Agent,
+}
+
+impl LoginPod {
+    async fn start() -> Self {
+        let (ca, pod, directory) = (TestCa::new(), Pod::new(), tempfile::tempdir().unwrap());
+        let server = Server::start(&ca).await;
+        let mut config = pod.config(server.address(), &ca.pem, "none");
+        config.verify = vec!["postgres=URL,timeout=1s".parse().unwrap()];
+        let verifier = Verifier::new(&config).with_login_program(login_program(&directory));
+        let agent = Pod::start_checked(config, verifier);
+        let (session, _) = server.session().await;
+        Self { pod, directory, session, _server: server, _agent: agent }
+    }
+}
+
 async fn checked(session: &mut Session) -> (CheckStage, CheckOutcome, Option<bool>) {
     let message = session.receive().await;
     let AgentMessage::Checked { stage, checks, .. } = message else { panic!("{message:?}") };
@@ -37,13 +60,7 @@ async fn checked(session: &mut Session) -> (CheckStage, CheckOutcome, Option<boo
 
 #[tokio::test]
 async fn a_refused_login_keeps_the_generation_out_and_an_unknown_one_does_not() {
-    let (ca, pod, directory) = (TestCa::new(), Pod::new(), tempfile::tempdir().unwrap());
-    let server = Server::start(&ca).await;
-    let mut config = pod.config(server.address(), &ca.pem, "none");
-    config.verify = vec!["postgres=URL,timeout=1s".parse().unwrap()];
-    let verifier = Verifier::new(&config).with_login_program(login_program(&directory));
-    let _agent = Pod::start_checked(config, verifier);
-    let (mut session, _) = server.session().await;
+    let LoginPod { pod, directory, mut session, _server, _agent } = LoginPod::start().await;
 
     // The first generation is not tried: a pod without files never starts.
     session.send(&snapshot(1, &[("URL", b"wrong-1")])).await;
@@ -78,13 +95,7 @@ async fn a_refused_login_keeps_the_generation_out_and_an_unknown_one_does_not() 
 
 #[tokio::test]
 async fn a_database_that_is_away_does_not_hold_up_the_other_secrets() {
-    let (ca, pod, directory) = (TestCa::new(), Pod::new(), tempfile::tempdir().unwrap());
-    let server = Server::start(&ca).await;
-    let mut config = pod.config(server.address(), &ca.pem, "none");
-    config.verify = vec!["postgres=URL,timeout=1s".parse().unwrap()];
-    let verifier = Verifier::new(&config).with_login_program(login_program(&directory));
-    let _agent = Pod::start_checked(config, verifier);
-    let (mut session, _) = server.session().await;
+    let LoginPod { pod, directory, mut session, _server, _agent } = LoginPod::start().await;
     write(&directory.path().join("down"), b"");
     for generation in 1..=2 {
         let value = generation.to_string();
