@@ -93,9 +93,10 @@ fn mounts(text: &str) -> impl Iterator<Item = Mount<'_>> {
 }
 
 fn read_mounts(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_MOUNTS_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_MOUNTS_BYTES).read_to_end(&mut bytes)?;
+    // The name of a mount may be any bytes.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -145,6 +146,16 @@ mod tests {
         );
         assert_eq!(mark().membership_by(""), Membership::Unknown);
         assert_eq!(mark().membership(Path::new("/proc"), i32::MAX), Membership::Unknown);
+    }
+
+    #[test]
+    fn a_mount_may_have_any_name() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("7")).unwrap();
+        let text = b"1 0 0:9 / / rw - x x rw\n2 1 0:8 / /\xff rw - x x rw\n";
+        let mut file = File::create(temp.path().join("7/mountinfo")).unwrap();
+        io::Write::write_all(&mut file, text).unwrap();
+        assert_eq!(mark().membership(temp.path(), 7), Membership::Elsewhere);
     }
 
     #[test]
