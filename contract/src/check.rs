@@ -50,6 +50,8 @@ pub enum CheckKind {
         sni: Option<String>,
         /// The secret with the certificate; `None` if it is the only one with a certificate.
         certificate: Option<SecretName>,
+        /// The protocol in which TLS is asked for first; `None` where it comes first.
+        starttls: Option<StartTls>,
     },
     /// A GET on the loopback is answered with 2xx.
     Http {
@@ -66,6 +68,13 @@ pub enum CheckKind {
         /// The secret with the URL.
         url: SecretName,
     },
+}
+
+/// A protocol that asks for TLS before the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartTls {
+    /// PostgreSQL's `SSLRequest`.
+    Postgres,
 }
 
 /// What a login is tried at.
@@ -91,8 +100,8 @@ pub enum CheckError {
     Form(String),
     /// An option that the check does not have.
     #[error(
-        "parse check option {0:?}: tls has sni and certificate, http has field, all have timeout; \
-         write a comma in a URL as %2C"
+        "parse check option {0:?}: tls has sni, certificate and starttls, http has field, all have \
+         timeout; write a comma in a URL as %2C"
     )]
     Option(String),
     /// The same option twice.
@@ -107,6 +116,9 @@ pub enum CheckError {
     /// Not the name of a secret.
     #[error("parse check secret {0:?}: must be the name of a secret, whose value is the URL")]
     Secret(String),
+    /// Not a protocol.
+    #[error("parse check starttls {0:?}: must be postgres")]
+    StartTls(String),
     /// Not a host name.
     #[error("parse check sni {0:?}: must be a host name")]
     Sni(String),
@@ -207,6 +219,7 @@ impl FromStr for Check {
                 port: parse_port(target).ok_or_else(|| CheckError::Port(quoted(target)))?,
                 sni: options.take("sni").map(host).transpose()?,
                 certificate: options.take("certificate").map(secret).transpose()?,
+                starttls: options.take("starttls").map(starttls).transpose()?,
             },
             "http" => CheckKind::Http {
                 url: target.parse()?,
@@ -226,13 +239,16 @@ impl FromStr for Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            CheckKind::Tls { port, sni, certificate } => {
+            CheckKind::Tls { port, sni, certificate, starttls } => {
                 write!(f, "tls={port}")?;
                 if let Some(sni) = sni {
                     write!(f, ",sni={sni}")?;
                 }
                 if let Some(certificate) = certificate {
                     write!(f, ",certificate={certificate}")?;
+                }
+                if let Some(StartTls::Postgres) = starttls {
+                    write!(f, ",starttls=postgres")?;
                 }
             }
             CheckKind::Http { url, field } => {
@@ -266,6 +282,13 @@ impl From<Check> for String {
 
 fn secret(text: &str) -> Result<SecretName, CheckError> {
     text.parse().map_err(|_| CheckError::Secret(quoted(text)))
+}
+
+fn starttls(text: &str) -> Result<StartTls, CheckError> {
+    match text {
+        "postgres" => Ok(StartTls::Postgres),
+        _ => Err(CheckError::StartTls(quoted(text))),
+    }
 }
 
 /// Whole seconds, as `5s`.
@@ -321,6 +344,10 @@ mod tests {
                 "tls=1, certificate=tls.crt , sni=x,timeout=5s",
                 "tls=1,sni=x,certificate=tls.crt,timeout=5s",
             ),
+            (
+                "tls=5432,starttls=postgres,certificate=a",
+                "tls=5432,certificate=a,starttls=postgres",
+            ),
             ("http=http://127.0.0.1:80/ready", "http=http://127.0.0.1:80/ready"),
             (
                 "http=http://localhost:80/x?a=b%2Cc,field=secrets.generation",
@@ -347,6 +374,8 @@ mod tests {
             ("tls=443,sni=", "host name"),
             ("tls=443,sni=a..b", "host name"),
             ("tls=443,field=x", "tls has sni"),
+            ("tls=443,starttls=smtp", "must be postgres"),
+            ("postgres=URL,starttls=postgres", "tls has sni"),
             ("tls=443,", "tls has sni"),
             ("tls=443,sni=a,sni=b", "sni is given twice"),
             ("http=https://127.0.0.1:1/", "http://127.0.0.1:PORT"),

@@ -47,7 +47,8 @@ pub(super) async fn probe(readiness: &Readiness) -> Result<String, String> {
             is_ready(ask(tcp, (PROBED_HOST, *port, path), 0).await?.status)
         }
         Readiness::Http { port, path, tls: true } => {
-            let tls = tls::connect(*port, None).await.map_err(|error| error_chain(&error))?;
+            let tls =
+                tls::connect((*port, None), None).await.map_err(|error| error_chain(&error))?;
             is_ready(ask(tls, (PROBED_HOST, *port, path), 0).await?.status)
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use contract::check::CheckKind;
+use contract::check::{CheckKind, StartTls};
 use contract::login_check::ConnectionMark;
 use contract::stream::{BundleGeneration, CheckOutcome, CheckResult};
 use contract::{Check, FileName, LoopbackUrl};
@@ -33,6 +33,7 @@ enum PreparedKind {
     Served {
         port: u16,
         sni: Option<String>,
+        starttls: Option<StartTls>,
         certificate: Result<ServerCertificate, CertificateError>,
     },
     Http {
@@ -100,9 +101,9 @@ pub(super) fn prepare(
     let prepare = |check: &Check| {
         let name = check.to_string();
         let kind = match check.kind.clone() {
-            CheckKind::Tls { port, sni, certificate: named } => {
+            CheckKind::Tls { port, sni, certificate: named, starttls } => {
                 let certificate = certificate::find(files, named.as_ref());
-                PreparedKind::Served { port, sni, certificate }
+                PreparedKind::Served { port, sni, starttls, certificate }
             }
             CheckKind::Http { url, field } => {
                 let generations = held.iter().map(|held| held.generation.to_string()).collect();
@@ -137,9 +138,9 @@ impl PreparedCheck {
     pub(super) async fn attempt(&self, swapped_at: Option<Instant>) -> Result<Seen, CheckFailure> {
         match &self.kind {
             PreparedKind::Pair(pair) => pair_state(pair),
-            PreparedKind::Served { port, sni, certificate } => {
+            PreparedKind::Served { port, sni, starttls, certificate } => {
                 let certificate = certificate.as_ref().map_err(|error| wrong(error.to_string()))?;
-                let served = tls::served(*port, sni.as_deref());
+                let served = tls::served((*port, *starttls), sni.as_deref());
                 let served = served.await.map_err(|error| error_chain(&error))?;
                 let file = &certificate.file;
                 match served == certificate.leaf {

@@ -1,12 +1,15 @@
 //! Asks a server on the loopback for its certificate.
 
+use std::io;
 use std::sync::Arc;
 
+use contract::check::StartTls;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -15,6 +18,10 @@ use crate::loopback::addresses;
 
 /// The host of a check.
 const LOCALHOST: &str = "localhost";
+
+/// PostgreSQL's `SSLRequest`: its length, 8, and the code 80877103 (PostgreSQL documentation,
+/// "Message Formats").
+const POSTGRES_SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// Why a server's certificate could not be asked for.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +38,15 @@ pub(super) enum TlsError {
         /// The port.
         port: u16,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// The server has no TLS.
+    #[error("ask port {port} for TLS")]
+    StartTls {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: io::Error,
     },
     /// The handshake failed.
     #[error("handshake with port {port}")]
@@ -39,7 +54,7 @@ pub(super) enum TlsError {
         /// The port.
         port: u16,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The server has sent none.
     #[error("handshake with port {0}: the server sent no certificate")]
@@ -48,10 +63,10 @@ pub(super) enum TlsError {
 
 /// The certificate that the server on `port` proves to have the key of, asked for as `sni`.
 pub(super) async fn served(
-    port: u16,
+    (port, starttls): (u16, Option<StartTls>),
     sni: Option<&str>,
 ) -> Result<CertificateDer<'static>, TlsError> {
-    let stream = connect(port, sni).await?;
+    let stream = connect((port, starttls), sni).await?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let leaf = certificates.first().ok_or(TlsError::NoCertificate(port))?;
     Ok(leaf.clone().into_owned())
@@ -60,7 +75,7 @@ pub(super) async fn served(
 /// A connection to the server on `port`, whoever signed its certificate: it is compared with a
 /// file, or, as kubelet does, not looked at.
 pub(super) async fn connect(
-    port: u16,
+    (port, starttls): (u16, Option<StartTls>),
     sni: Option<&str>,
 ) -> Result<TlsStream<TcpStream>, TlsError> {
     let name = sni.unwrap_or(LOCALHOST);
@@ -74,11 +89,24 @@ pub(super) async fn connect(
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    let tcp = TcpStream::connect(&*addresses(LOCALHOST, port))
+    let mut tcp = TcpStream::connect(&*addresses(LOCALHOST, port))
         .await
         .map_err(|source| TlsError::Connect { port, source })?;
+    if let Some(StartTls::Postgres) = starttls {
+        ask_postgres(&mut tcp).await.map_err(|source| TlsError::StartTls { port, source })?;
+    }
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(name, tcp).await.map_err(|source| TlsError::Handshake { port, source })
+}
+
+/// Asks a PostgreSQL server for TLS.
+async fn ask_postgres(tcp: &mut TcpStream) -> io::Result<()> {
+    tcp.write_all(&POSTGRES_SSL_REQUEST).await?;
+    match tcp.read_u8().await? {
+        b'S' => Ok(()),
+        b'N' => Err(io::Error::other("the server has TLS switched off")),
+        _ => Err(io::Error::other("this is no PostgreSQL server")),
+    }
 }
 
 /// Accepts every certificate whose private key the server has.

@@ -31,7 +31,8 @@ impl Pair {
 }
 
 /// A server with TLS that takes up its certificate on a POST, if it likes it. Otherwise it keeps
-/// the one it has and says that all is well, as nginx does.
+/// the one it has and says that all is well, as nginx does. What it wants to read before it speaks
+/// TLS is the caller's.
 struct TlsApplication {
     port: u16,
     reload: String,
@@ -42,7 +43,7 @@ struct TlsApplication {
 }
 
 impl TlsApplication {
-    async fn start(pod: &Pod, pair: &Pair) -> Self {
+    async fn start(pod: &Pod, pair: &Pair, request: &'static [u8]) -> Self {
         let volume = pod.volume();
         let acceptor = Arc::new(Mutex::new(acceptor_of(&pair.certificate, &pair.key).unwrap()));
         let (is_stubborn, reloads) = (Arc::new(Mutex::new(false)), Arc::new(Mutex::new(0)));
@@ -54,7 +55,12 @@ impl TlsApplication {
         let current = Arc::clone(&acceptor);
         running.spawn(async move {
             loop {
-                let (tcp, _) = tls.accept().await.unwrap();
+                let (mut tcp, _) = tls.accept().await.unwrap();
+                let mut asked = vec![0; request.len()];
+                let is_asked = tcp.read_exact(&mut asked).await.is_ok() && asked == request;
+                if !is_asked || (!asked.is_empty() && tcp.write_all(b"S").await.is_err()) {
+                    continue;
+                }
                 let acceptor = current.lock().unwrap().clone();
                 let _ = acceptor.accept(tcp).await;
             }
@@ -113,11 +119,17 @@ struct VerifiedPod {
 
 impl VerifiedPod {
     async fn start() -> Self {
+        Self::start_with("", b"").await
+    }
+
+    /// With more options of its check, and what the application reads before TLS.
+    async fn start_with(options: &str, request: &'static [u8]) -> Self {
         let (ca, pod, first) = (TestCa::new(), Pod::new(), Pair::new());
-        let application = TlsApplication::start(&pod, &first).await;
+        let application = TlsApplication::start(&pod, &first, request).await;
         let server = Server::start(&ca).await;
         let mut config = pod.config(server.address(), &ca.pem, &application.reload);
-        config.verify = vec![format!("tls={},timeout=1s", application.port).parse().unwrap()];
+        let check = format!("tls={},timeout=1s{options}", application.port);
+        config.verify = vec![check.parse().unwrap()];
         let agent = Some(Pod::start_with(config.clone()));
         let (mut session, _) = server.session().await;
         session.send(&generation(1, &first)).await;
@@ -173,6 +185,20 @@ async fn a_generation_that_the_application_takes_up_passes() {
         assert_eq!(detail, "serves tls.crt");
         let applied = applied(&it.session.receive().await);
         assert_eq!(applied, (number, ReloadOutcome::Accepted));
+    }
+}
+
+#[tokio::test]
+async fn postgres_is_asked_for_tls_in_its_own_protocol() {
+    let request = &[0, 0, 0, 8, 4, 210, 22, 47];
+    for (options, outcome) in
+        [(",starttls=postgres", CheckOutcome::Passed), ("", CheckOutcome::Failed)]
+    {
+        let mut it = VerifiedPod::start_with(options, request).await;
+        it.session.send(&generation(2, &Pair::new())).await;
+        assert_eq!(it.checked().await.0, CheckStage::Before);
+        let (stage, found, detail) = it.checked().await;
+        assert_eq!((stage, found), (CheckStage::After, outcome), "{detail}");
     }
 }
 
