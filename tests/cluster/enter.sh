@@ -21,4 +21,5 @@ set -a
 . "$DIR/cluster.env"
 set +a
 export PATH=$KUBE_BIN:$PATH
-exec nsenter -t "$NODE_PID" -n -m --wd="$PWD" -- "$@"
+# The directory is found again inside: one kept from outside is on another mount.
+exec nsenter -t "$NODE_PID" -n -m -- env -C "$PWD" "$@"

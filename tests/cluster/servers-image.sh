@@ -7,12 +7,19 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/lib/common.sh"
 
 IMAGE=enclii.test/servers:1
-PACKAGES=(nginx-light haproxy redis-server redis-tools dash coreutils)
-# Of the dependencies, what only installs or configures packages.
+PACKAGES=(
+	nginx-light haproxy redis-server redis-tools postgresql-15 prometheus nodejs
+	openjdk-17-jdk-headless gunicorn dash coreutils
+)
+# Of the dependencies: what only installs or configures packages, alternatives to another that is
+# there, and what is large and unused (PostgreSQL's compiler, Prometheus' pages, locales).
 LEFT_OUT='^(adduser|cdebconf|debconf|dpkg|init-system-helpers|install-info|.*-perl|perl.*|.*debian.*)$'
+LEFT_OUT+='|^(locales.*|libllvm.*|libz3.*|libjs-.*|fonts-.*|libperl.*|systemd.*|.*-jre|.*-java)$'
 
+# As if nothing were installed: a package from elsewhere that this machine has cannot be downloaded.
+fresh=(-o Dir::State::status=/dev/null)
 closure() {
-	apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
+	apt-cache "${fresh[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
 		--no-replaces --no-enhances "${PACKAGES[@]}" |
 		grep '^[a-z0-9]' | grep -Ev "$LEFT_OUT" | sort -u
 }
@@ -24,7 +31,7 @@ if [[ ${#packages[@]} == 0 ]]; then
 	mapfile -t packages < <(closure)
 fi
 [[ ${#packages[@]} -gt 0 ]] || die "no package of ${PACKAGES[*]} is known"
-key=$({ cat "$0"; apt-cache policy "${packages[@]}" | grep Candidate; } | sha256sum | cut -c1-10)
+key=$({ cat "$0"; apt-cache "${fresh[@]}" policy "${packages[@]}" | grep Candidate; } | sha256sum | cut -c1-10)
 out=$CACHE/servers-$key.tar
 if [[ -e $out ]]; then
 	echo "$out"
@@ -35,7 +42,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/debs" "$work/root"
 chmod 755 "$work/root"
-download() { (cd "$work/debs" && apt-get -qq download "${packages[@]}" >/dev/null 2>"$work/log"); }
+download() { (cd "$work/debs" && apt-get -qq "${fresh[@]}" download "${packages[@]}" >/dev/null 2>"$work/log"); }
 # A package that a mirror no longer has: its list is old.
 download || { apt-get -qq update >/dev/null && download; } ||
 	{ cat "$work/log" >&2 && die "could not download ${PACKAGES[*]}"; }
@@ -43,11 +50,18 @@ for deb in "$work"/debs/*.deb; do
 	dpkg-deb --extract "$deb" "$work/root"
 done
 root=$work/root
+# Java's settings are in /etc.
+mv "$root"/etc/java-* "$work/"
 rm -rf "${root:?}"/usr/share/{doc,man,locale,info} "${root:?}"/{etc,var}
+# What only those need who build programs.
+rm -rf "${root:?}"/usr/{include,bin/promtool} "$root"/usr/lib/jvm/*/{jmods,include,lib/src.zip}
 mkdir -p "$root"/{tmp,etc,run,var/lib/nginx,var/log/nginx}
+mv "$work"/java-* "$root/etc/"
 chmod 1777 "$root"/{tmp,run,var/lib/nginx,var/log/nginx}
 printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
 printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
+# What installing the package would link.
+(cd "$root/usr/bin" && ln -s ../lib/jvm/java-17-openjdk-*/bin/java .)
 [[ -e $root/bin/sh ]] || ln -s dash "$root/bin/sh"
 
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$root" -cf "$work/layer.tar" .

@@ -1,145 +1,162 @@
-//! Real servers that keep an old certificate when the new one is broken, and stay ready.
+//! Real servers whose certificate rotates under load, and a broken one that they never keep.
+
+mod kind;
+mod load;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 
 use contract::AgentStatus;
 use contract::layout::AGENT_CONTAINER;
 use contract::stream::CheckStage;
-use e2e::kubectl::{Namespace, PortForward, apply, kubectl, ready_pods, rolled_out};
+use e2e::kubectl::{Namespace, apply, kubectl, objects, ready_pods, rolled_out};
 use e2e::wait;
-use rcgen::generate_simple_self_signed;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 
 use crate::app::service_account;
 use crate::harness::{self, Cluster, STEP_TIMEOUT, shared};
+use kind::{PORT, ServerKind};
+use load::Load;
 
 /// Built by tests/cluster/servers-image.sh.
 const IMAGE: &str = "enclii.test/servers:1";
 
-/// The port of each server.
-const PORT: u16 = 8443;
-
-const NGINX: &str = "
-events {}
-error_log /dev/stderr;
-pid /tmp/nginx.pid;
-http {
-    access_log off;
-    server {
-        listen 8443 ssl;
-        ssl_certificate /run/secrets/server.pem;
-        ssl_certificate_key /run/secrets/server.pem;
-        include /run/secrets/more.conf;
-        location / { return 200 'ok'; }
-    }
-}
-";
-
-const HAPROXY: &str = "
-global
-    log stderr format raw local0
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 5s
-    timeout server 5s
-frontend web
-    bind :8443 ssl crt /run/secrets/server.pem
-    http-request return status 200 content-type text/plain string ok
-";
+/// The load of one server is enough for a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A certificate and its key.
 struct ServerPem {
-    certificate: String,
+    certificate: CertificateDer<'static>,
+    pem: String,
     key: String,
 }
 
 impl ServerPem {
+    fn both(&self) -> String {
+        format!("{}{}", self.pem, self.key)
+    }
+}
+
+/// Signs the certificates of one server.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    tls: Arc<ClientConfig>,
+}
+
+impl Authority {
     fn new() -> Self {
-        let generated = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        Self { certificate: generated.cert.pem(), key: generated.signing_key.serialize_pem() }
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        // A resumed session would show the certificate that it began with.
+        tls.resumption = rustls::client::Resumption::disabled();
+        Self { issuer: Issuer::new(params, key), tls: Arc::new(tls) }
     }
 
-    fn both(&self) -> String {
-        format!("{}{}", self.certificate, self.key)
+    fn issue(&self) -> ServerPem {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let signed = params.signed_by(&key, &self.issuer).unwrap();
+        ServerPem { certificate: signed.der().clone(), pem: signed.pem(), key: key.serialize_pem() }
     }
 }
 
 /// A server in a pod of its own.
 struct ServerPod {
+    kind: ServerKind,
     cluster: &'static Cluster,
     namespace: Namespace,
     scope: String,
-    forward: Option<PortForward>,
+    authority: Authority,
+    _guards: (RwLockReadGuard<'static, ()>, MutexGuard<'static, ()>),
 }
 
 impl ServerPod {
     /// Starts it with a first certificate. `None` where its image is not in the cluster.
-    fn start(name: &str, command: &[&str], config: &str, reload: &str) -> Option<Self> {
+    fn start(kind: ServerKind) -> Option<Self> {
         harness::own_cluster_setting("ENCLII_LEAK_PATHS")?;
-        let (cluster, _guard) = shared();
-        let project = &harness::project(name);
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cluster, guard) = shared();
+        let project = &harness::project(kind.name);
         let labels = [("enclii.io/project", project.as_str()), ("enclii.io/environment", "prod")];
         let namespace = Namespace::create(&format!("{project}-prod"), &labels).unwrap();
         let scope = format!("{project}.prod.api");
-        cluster.set(&scope, "server.pem", ServerPem::new().both().as_bytes()).unwrap();
+        let authority = Authority::new();
+        cluster.set(&scope, "server.pem", authority.issue().both().as_bytes()).unwrap();
         cluster.set(&scope, "more.conf", b"# nothing\n").unwrap();
         cluster.wait_for_bundle(namespace.name(), "api-prod", "more.conf").unwrap();
         service_account(namespace.name(), "api").unwrap();
+        let pod = Self { kind, cluster, namespace, scope, authority, _guards: (guard, alone) };
+        pod.manifests().iter().for_each(|object| apply(&object.to_string()).unwrap());
+        rolled_out(pod.namespace.name(), "deployment/api", STEP_TIMEOUT).unwrap();
+        Some(pod)
+    }
+
+    fn manifests(&self) -> [Value; 2] {
+        let kind = self.kind;
+        let files: serde_json::Map<String, Value> =
+            kind.files.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
         let labels = json!({"app": "api"});
-        let objects = [
+        let container = json!({
+            "name": "server", "image": IMAGE, "command": kind.command,
+            "imagePullPolicy": "Never",
+            "securityContext": {"runAsUser": kind.uid},
+            "ports": [{"containerPort": PORT}],
+            "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+            "volumeMounts": [{"name": "conf", "mountPath": "/conf"}]
+        });
+        let annotations = json!({
+            "enclii.io/secrets": "api-prod",
+            "enclii.io/reload": kind.reload,
+            "enclii.io/file-mode": "0400",
+            "enclii.io/verify": kind.verify
+        });
+        [
             json!({
-                "apiVersion": "v1", "kind": "ConfigMap", "data": {"server.conf": config},
-                "metadata": {"name": "server", "namespace": namespace.name()}
-            }),
-            json!({
-                "apiVersion": "v1", "kind": "Service",
-                "metadata": {"name": "api", "namespace": namespace.name()},
-                "spec": {"selector": labels, "ports": [{"port": PORT}]}
+                "apiVersion": "v1", "kind": "ConfigMap", "data": files,
+                "metadata": {"name": "server", "namespace": self.namespace.name()}
             }),
             json!({
                 "apiVersion": "apps/v1", "kind": "Deployment",
-                "metadata": {"name": "api", "namespace": namespace.name()},
+                "metadata": {"name": "api", "namespace": self.namespace.name()},
                 "spec": {
                     "replicas": 1,
                     "selector": {"matchLabels": labels},
                     "template": {
-                        "metadata": {"labels": labels, "annotations": {
-                            "enclii.io/secrets": "api-prod",
-                            "enclii.io/reload": reload,
-                            "enclii.io/verify": format!("tls={PORT}")
-                        }},
+                        "metadata": {"labels": labels, "annotations": annotations},
                         "spec": {
                             "serviceAccountName": "api",
                             "volumes": [{"name": "conf", "configMap": {"name": "server"}}],
-                            "containers": [{
-                                "name": "server", "image": IMAGE, "command": command,
-                                "imagePullPolicy": "Never",
-                                "securityContext": {"runAsUser": 0},
-                                "ports": [{"containerPort": PORT}],
-                                "readinessProbe": {"tcpSocket": {"port": PORT},
-                                    "periodSeconds": 1},
-                                "volumeMounts": [{"name": "conf", "mountPath": "/conf"}]
-                            }]
+                            "containers": [container]
                         }
                     }
                 }
             }),
-        ];
-        objects.iter().for_each(|object| apply(&object.to_string()).unwrap());
-        rolled_out(namespace.name(), "deployment/api", STEP_TIMEOUT).unwrap();
-        Some(Self { cluster, namespace, scope, forward: None })
+        ]
     }
 
     fn set(&self, name: &str, value: &str) {
         self.cluster.set(&self.scope, name, value.as_bytes()).unwrap();
     }
 
-    fn pod(&self) -> String {
-        ready_pods(self.namespace.name(), "app=api").unwrap().remove(0)
+    /// Where it listens. The tests are on the node, which reaches its pods.
+    fn address(&self) -> SocketAddr {
+        let pods = objects(self.namespace.name(), "pod", "app=api").unwrap();
+        let ip = pods.iter().find_map(|pod| pod["status"]["podIP"].as_str()).unwrap();
+        SocketAddr::new(ip.parse().unwrap(), PORT)
     }
 
     /// What the agent says of itself.
     fn status(&self) -> AgentStatus {
-        let words = ["exec", &self.pod(), "-c", AGENT_CONTAINER, "--"];
+        let pod = ready_pods(self.namespace.name(), "app=api").unwrap().remove(0);
+        let words = ["exec", &pod, "-c", AGENT_CONTAINER, "--"];
         let program = ["/enclii-agent", "status", "--json"];
         let namespace = ["-n", self.namespace.name()];
         let text = kubectl(&[&namespace[..], &words[..], &program[..]].concat()).unwrap();
@@ -147,25 +164,14 @@ impl ServerPod {
     }
 
     /// Waits until the server serves a certificate.
-    fn serves(&mut self, pem: &ServerPem) {
-        let forward = self.forward.take().unwrap_or_else(|| {
-            PortForward::open(self.namespace.name(), "api", PORT, STEP_TIMEOUT).unwrap()
-        });
-        let roots = runtime::root_certs::from_pem(pem.certificate.as_bytes()).unwrap();
-        let tls =
-            rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let client = reqwest::blocking::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .timeout(STEP_TIMEOUT)
-            .pool_max_idle_per_host(0)
-            .build()
-            .unwrap();
-        let url = format!("https://localhost:{}/", forward.port());
+    fn serves(&self, pem: &ServerPem) {
+        let address = self.address();
         wait::until("the server to serve its certificate", STEP_TIMEOUT, || {
-            Ok(client.get(&url).send().ok().filter(|it| it.status().is_success()).map(drop))
+            let served = self.kind.protocol.connect(address, &self.authority.tls);
+            let served = served.ok().and_then(|it| it.certificate());
+            Ok(served.filter(|it| *it == pem.certificate).map(drop))
         })
         .unwrap();
-        self.forward = Some(forward);
     }
 
     /// Waits until the agent knows that what the files hold works. A generation that is replaced
@@ -192,47 +198,72 @@ impl ServerPod {
         .reason
     }
 
-    /// Three rotations in a row, a broken certificate, and one that works again.
-    fn rotates(&mut self) -> ServerPem {
+    /// A certificate that takes the place of the one that is served.
+    fn rotates(&self) -> ServerPem {
+        let pem = self.authority.issue();
+        self.set("server.pem", &pem.both());
+        self.serves(&pem);
+        pem
+    }
+
+    /// Three rotations in a row under load, a certificate without its key, and one that works
+    /// again: no request fails.
+    fn holds_under_load(&self) -> ServerPem {
+        let load = Load::start(self.kind.protocol, self.address(), &self.authority.tls);
         for _ in 0..3 {
-            let pem = ServerPem::new();
-            self.set("server.pem", &pem.both());
-            self.serves(&pem);
+            self.rotates();
         }
-        let last = ServerPem::new();
-        self.set("server.pem", &last.both());
-        self.serves(&last);
-        let broken = ServerPem { certificate: ServerPem::new().certificate, key: last.key.clone() };
+        let last = self.rotates();
+        let broken = ServerPem { key: last.key.clone(), ..self.authority.issue() };
         self.set("server.pem", &broken.both());
         let reason = self.refused(1);
         assert!(reason.contains("no secret has a certificate whose private key"), "{reason}");
         self.serves(&last);
-        let pem = ServerPem::new();
-        self.set("server.pem", &pem.both());
-        self.serves(&pem);
+        let pem = self.rotates();
         self.is_checked();
+        let before = load.counts().sent;
+        wait::until("more requests", STEP_TIMEOUT, || {
+            Ok((load.counts().sent > before + 500).then_some(()))
+        })
+        .unwrap();
+        let counts = load.counts();
+        println!(
+            "{}: {} requests, {} failed, {} kept connections closed on reuse, slowest {:?}",
+            self.kind.name,
+            counts.sent,
+            counts.failures.len(),
+            counts.closed,
+            counts.slowest
+        );
+        assert!(counts.failures.is_empty(), "{:?}", counts.failures);
+        assert_eq!(restarts(&self.namespace), 0);
         pem
     }
 }
 
 fn restarts(namespace: &Namespace) -> u64 {
-    let pods = e2e::kubectl::objects(namespace.name(), "pod", "app=api").unwrap();
+    let pods = objects(namespace.name(), "pod", "app=api").unwrap();
     let statuses = pods.iter().filter_map(|pod| pod["status"]["containerStatuses"].as_array());
     statuses.flatten().filter_map(|it| Value::as_u64(&it["restartCount"])).sum()
 }
 
+fn holds_under_load(kind: ServerKind) {
+    if let Some(server) = ServerPod::start(kind) {
+        server.holds_under_load();
+    }
+}
+
 #[test]
 fn nginx_takes_up_certificates_and_loses_a_broken_one() {
-    let command = ["nginx", "-c", "/conf/server.conf", "-g", "daemon off;"];
-    let Some(mut nginx) = ServerPod::start("nginx", &command, NGINX, "signal=SIGHUP") else {
+    let Some(nginx) = ServerPod::start(kind::NGINX) else {
         return;
     };
-    let served = nginx.rotates();
+    let served = nginx.holds_under_load();
 
     // A configuration that nginx refuses keeps the old certificate, and nginx stays ready.
     nginx.set("more.conf", "this is no directive;\n");
     nginx.is_checked();
-    let pem = ServerPem::new();
+    let pem = nginx.authority.issue();
     nginx.set("server.pem", &pem.both());
     let reason = nginx.refused(2);
     assert!(reason.contains("serves another certificate than server.pem"), "{reason}");
@@ -246,11 +277,31 @@ fn nginx_takes_up_certificates_and_loses_a_broken_one() {
 }
 
 #[test]
-fn haproxy_takes_up_certificates_and_refuses_a_broken_one() {
-    let command = ["haproxy", "-W", "-f", "/conf/server.conf"];
-    let Some(mut haproxy) = ServerPod::start("haproxy", &command, HAPROXY, "signal=SIGUSR2") else {
-        return;
-    };
-    haproxy.rotates();
-    assert_eq!(restarts(&haproxy.namespace), 0);
+fn haproxy_takes_up_certificates_by_a_reload() {
+    holds_under_load(kind::HAPROXY);
+}
+
+#[test]
+fn postgres_takes_up_certificates() {
+    holds_under_load(kind::POSTGRES);
+}
+
+#[test]
+fn prometheus_takes_up_certificates() {
+    holds_under_load(kind::PROMETHEUS);
+}
+
+#[test]
+fn node_takes_up_certificates() {
+    holds_under_load(kind::NODE);
+}
+
+#[test]
+fn java_takes_up_certificates() {
+    holds_under_load(kind::JAVA);
+}
+
+#[test]
+fn gunicorn_takes_up_certificates() {
+    holds_under_load(kind::GUNICORN);
 }
