@@ -6,7 +6,7 @@ use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
-use super::{append, reinvocation};
+use super::{append, reinvocation, replace};
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
 
@@ -15,12 +15,13 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    (size, has_program, templates): (&Quantity, bool, Option<Value>),
+    (size, audience): (&Quantity, &str),
+    (has_program, templates): (bool, Option<Value>),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
     let mut missing = Vec::with_capacity(4);
-    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token())];
+    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token(audience))];
     let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));
     let templates = templates.map(|volume| (layout::TEMPLATE_VOLUME, volume));
     for (name, canonical) in always.into_iter().chain(program).chain(templates) {
@@ -30,13 +31,29 @@ pub(crate) fn patch(
             Some(index) => {
                 let is_canonical = reinvocation::volume(pod, index)
                     .is_some_and(|found| reinvocation::is_canonical_volume(&canonical, &found));
-                if !is_canonical {
+                let audience = !is_canonical && is_of_another_source(pod, index, &canonical);
+                if audience {
+                    let path = VOLUMES.with_trailing_token(index);
+                    patch.push(replace(path, canonical));
+                } else if !is_canonical {
                     diagnostics.deny(Violation::VolumeNameTaken { index, volume: name });
                 }
             }
         }
     }
     append(VOLUMES.to_buf(), pod.spec.volumes.is_some(), missing, patch);
+}
+
+/// Whether a volume is the canonical token, but for its audience: that of a pod which was made while
+/// the operator had another source, and is created anew.
+fn is_of_another_source(pod: &Pod<'_>, index: usize, canonical: &Value) -> bool {
+    const AUDIENCE: &str = "/projected/sources/0/serviceAccountToken/audience";
+    let Some(mut found) = reinvocation::volume(pod, index) else { return false };
+    match (found.pointer_mut(AUDIENCE), canonical.pointer(AUDIENCE)) {
+        (Some(other), Some(audience)) => other.clone_from(audience),
+        _ => return false,
+    }
+    reinvocation::is_canonical_volume(canonical, &found)
 }
 
 /// In memory, so that no value reaches a disk. Limited, because an unlimited volume may take half
@@ -57,14 +74,15 @@ fn program() -> Value {
     })
 }
 
-/// A token that only switchyard accepts. Sets the mode that the API server would default.
-fn token() -> Value {
+/// A token that only the source of the secrets accepts. Sets the mode that the API server would
+/// default.
+fn token(audience: &str) -> Value {
     json!({
         "name": layout::TOKEN_VOLUME,
         "projected": {
             "defaultMode": 0o644,
             "sources": [{ "serviceAccountToken": {
-                "audience": layout::TOKEN_AUDIENCE,
+                "audience": audience,
                 "expirationSeconds": layout::TOKEN_LIFETIME_SECONDS,
                 "path": layout::TOKEN_FILE,
             } }],
