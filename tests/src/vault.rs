@@ -123,6 +123,15 @@ impl Vault {
         self.api(Method::PUT, "sys/seal", &Value::Null).map(drop)
     }
 
+    /// Its own command line, with the root token.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env_clear().env("HOME", self.directory.path());
+        command.env("VAULT_ADDR", self.address()).env("VAULT_TOKEN", &self.root_token);
+        command
+    }
+
     /// Its port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
