@@ -189,8 +189,7 @@ fn inject(
     let mount_points = mount_points.into_list();
     filled.patch(size, &mut patch);
     let templates = patch::templates::volume(annotations);
-    let sized = (size, config.token_audience());
-    patch::volumes::patch(pod, sized, (has_program, templates), diagnostics, &mut patch);
+    patch::volumes::patch(pod, (size, config), (has_program, templates), diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other containers, so it comes last.
     let files = Files {

@@ -188,6 +188,11 @@ impl InjectionConfig {
         }
     }
 
+    /// Whether it is the audience of agents' tokens for some source.
+    pub(crate) fn has_token_audience(&self, audience: &str) -> bool {
+        [layout::TOKEN_AUDIENCE, self.vault.audience.as_str()].contains(&audience)
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors

@@ -19,7 +19,6 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-
 /// More than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -42,7 +41,8 @@ impl Cluster {
     /// tokens have the policy `api`.
     pub(crate) fn start(policy: &str, (ttl, max_ttl): (&str, &str)) -> Self {
         let _ = runtime::provider::install();
-        let cluster = Self { vault: Vault::start().unwrap(), reviews: TokenReviews::start().unwrap() };
+        let cluster =
+            Self { vault: Vault::start().unwrap(), reviews: TokenReviews::start().unwrap() };
         cluster.post("sys/auth/kubernetes", json!({"type": "kubernetes"}));
         let (host, is_local) = (cluster.reviews.address(), false);
         let config = json!({"kubernetes_host": host, "disable_local_ca_jwt": !is_local});

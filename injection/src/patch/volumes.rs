@@ -7,6 +7,7 @@ use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
 use super::{append, reinvocation, replace};
+use crate::config::InjectionConfig;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
 
@@ -15,13 +16,14 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    (size, audience): (&Quantity, &str),
+    (size, config): (&Quantity, &InjectionConfig),
     (has_program, templates): (bool, Option<Value>),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
     let mut missing = Vec::with_capacity(4);
-    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token(audience))];
+    let token = token(config.token_audience());
+    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token)];
     let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));
     let templates = templates.map(|volume| (layout::TEMPLATE_VOLUME, volume));
     for (name, canonical) in always.into_iter().chain(program).chain(templates) {
@@ -29,13 +31,15 @@ pub(crate) fn patch(
         match index {
             None => missing.push(canonical),
             Some(index) => {
-                let is_canonical = reinvocation::volume(pod, index)
-                    .is_some_and(|found| reinvocation::is_canonical_volume(&canonical, &found));
-                let audience = !is_canonical && is_of_another_source(pod, index, &canonical);
-                if audience {
-                    let path = VOLUMES.with_trailing_token(index);
-                    patch.push(replace(path, canonical));
-                } else if !is_canonical {
+                let found = reinvocation::volume(pod, index);
+                let is_canonical =
+                    |found: &Value| reinvocation::is_canonical_volume(&canonical, found);
+                if found.as_ref().is_some_and(is_canonical) {
+                    continue;
+                }
+                if found.is_some_and(|it| is_of_another_source(it, &canonical, config)) {
+                    patch.push(replace(VOLUMES.with_trailing_token(index), canonical));
+                } else {
                     diagnostics.deny(Violation::VolumeNameTaken { index, volume: name });
                 }
             }
@@ -44,15 +48,18 @@ pub(crate) fn patch(
     append(VOLUMES.to_buf(), pod.spec.volumes.is_some(), missing, patch);
 }
 
-/// Whether a volume is the canonical token, but for its audience: that of a pod which was made while
-/// the operator had another source, and is created anew.
-fn is_of_another_source(pod: &Pod<'_>, index: usize, canonical: &Value) -> bool {
+/// Whether a volume is the canonical token, but for the audience of another source: that of a pod
+/// which was made while the operator had that source, and is created anew.
+fn is_of_another_source(mut found: Value, canonical: &Value, config: &InjectionConfig) -> bool {
     const AUDIENCE: &str = "/projected/sources/0/serviceAccountToken/audience";
-    let Some(mut found) = reinvocation::volume(pod, index) else { return false };
-    match (found.pointer_mut(AUDIENCE), canonical.pointer(AUDIENCE)) {
-        (Some(other), Some(audience)) => other.clone_from(audience),
-        _ => return false,
+    let (Some(other), Some(audience)) = (found.pointer_mut(AUDIENCE), canonical.pointer(AUDIENCE))
+    else {
+        return false;
+    };
+    if !other.as_str().is_some_and(|it| config.has_token_audience(it)) {
+        return false;
     }
+    other.clone_from(audience);
     reinvocation::is_canonical_volume(canonical, &found)
 }
 

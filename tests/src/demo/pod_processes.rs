@@ -47,13 +47,9 @@ impl PodProcesses {
             .open(memory.join("identity").join(TOKEN_FILE))?;
         token.write_all(identity.token.as_bytes())?;
         let pod = Pod::new(patched["spec"].clone(), &identity.uid, volumes);
-        let mut agent =
-            Process::start("agent", &mut pod.container(AGENT_CONTAINER)?, logs)?;
-        let mut hook = Process::start(
-            "agent-post-start",
-            &mut pod.post_start(AGENT_CONTAINER)?,
-            logs,
-        )?;
+        let mut agent = Process::start("agent", &mut pod.container(AGENT_CONTAINER)?, logs)?;
+        let mut hook =
+            Process::start("agent-post-start", &mut pod.post_start(AGENT_CONTAINER)?, logs)?;
         let status = hook
             .finish(Duration::from_secs(20))
             .map_err(|error| anyhow::anyhow!("{error}; the agent says:\n{}", agent.tail()))?;

@@ -16,11 +16,11 @@ use e2e::vault::{MOUNT, Vault};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::example;
 use crate::folders::Folders;
 use crate::output::{self, Progress};
 use crate::pod_processes::PodProcesses;
 use crate::steps::{finish, now_ms, reloaded};
-use crate::example;
 
 const ROTATIONS: usize = 3;
 
@@ -140,7 +140,9 @@ pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
     if keep {
         return keep_running(&vault, &running, directory);
     }
-    output::line("The stand-in for token reviews is the demo's. Vault's login with a real API server is");
+    output::line(
+        "The stand-in for token reviews is the demo's. Vault's login with a real API server is",
+    );
     output::line("tested in a cluster: tests/suites/cluster/vault_only.rs. Try next:");
     output::command("make demo VAULT=1 KEEP=1   # the same, and it keeps running for you to use");
     Ok(())
@@ -187,7 +189,8 @@ fn webhook(directory: &Path, vault: &Vault) -> Result<LoopbackWebhook> {
 /// The SecretBundle of the team.
 fn bundle(directory: &Path) -> Result<()> {
     let of = |field: &str| json!({"type": "kv", "mount": MOUNT, "path": PATH, "field": field});
-    let mapping = json!({"DATABASE_URL": of("DATABASE_URL"), "STRIPE_API_KEY": of("STRIPE_API_KEY")});
+    let mapping =
+        json!({"DATABASE_URL": of("DATABASE_URL"), "STRIPE_API_KEY": of("STRIPE_API_KEY")});
     output::line("SecretBundle api-prod in namespace shop-prod, spec.vault:");
     for (key, value) in mapping.as_object().into_iter().flatten() {
         output::line(&format!("    {key}: {value}"));
@@ -266,10 +269,7 @@ fn keep_running(vault: &Vault, running: &PodProcesses, directory: &Path) -> Resu
     ));
     let command: Command = vault.command();
     output::command(&format!("export VAULT_ADDR={}", vault.address()));
-    output::command(&format!(
-        "export VAULT_TOKEN=$(cat {})",
-        vault.root_token_file()?.display()
-    ));
+    output::command(&format!("export VAULT_TOKEN=$(cat {})", vault.root_token_file()?.display()));
     let program = command.get_program().to_string_lossy().into_owned();
     output::command(&format!("{program} kv get -mount={MOUNT} {PATH}"));
     output::line(&format!("all files are in {}", directory.display()));

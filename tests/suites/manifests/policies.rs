@@ -247,7 +247,8 @@ fn vault_only(found: &Value, default: &Value) {
     }
     // The patch goes by the variable's place.
     let policy = &objects(&["policy"]);
-    let policy = of_kind(policy, "ValidatingAdmissionPolicy").find(|it| name(it) == "pods.enclii.io");
+    let policy =
+        of_kind(policy, "ValidatingAdmissionPolicy").find(|it| name(it) == "pods.enclii.io");
     assert_eq!(policy.unwrap()["spec"]["variables"][1]["name"], "switchyard");
     let patches = found["patches"].as_array().unwrap();
     let of_policy = patches.iter().find(|it| it["target"]["kind"] == "ValidatingAdmissionPolicy");

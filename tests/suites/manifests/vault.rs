@@ -27,8 +27,9 @@ fn the_crd_takes_the_paths_that_the_agent_takes() {
     assert_eq!(patterns[0], patterns[1]);
     let pattern = Regex::new(patterns[0].as_str().unwrap()).unwrap();
     for path in [
-        "secret", "shop/api", "a b/é", ".a", "..a", "...", ".../x", "a.b/c..d", "a/.b/..c", ".", "..",
-        "", "/", "/a", "a/", "a//b", "./a", "../a", "a/..", "a/../b", "a/./b", "a\n", "a\u{85}b", "\t",
+        "secret", "shop/api", "a b/é", ".a", "..a", "...", ".../x", "a.b/c..d", "a/.b/..c", ".",
+        "..", "", "/", "/a", "a/", "a//b", "./a", "../a", "a/..", "a/../b", "a/./b", "a\n",
+        "a\u{85}b", "\t",
     ] {
         let is_read = path.parse::<VaultPath>().is_ok();
         assert_eq!(pattern.is_match(path), is_read, "{path:?}");
@@ -102,8 +103,7 @@ fn the_policy_takes_the_login_that_the_webhook_writes_and_no_other() {
         ..settings.clone()
     };
     let pattern = login_pattern();
-    let pod =
-        VaultPod { namespace: "shop-prod", service_account: "api.v2", agent_ends_last: true };
+    let pod = VaultPod { namespace: "shop-prod", service_account: "api.v2", agent_ends_last: true };
     let written = |settings: &VaultSettings| {
         let ca = "-----BEGIN CERTIFICATE-----\nAA+/==\n-----END CERTIFICATE-----\n";
         let source = Source::Vault(settings.source(ca, pod, VaultSecrets::new()));
