@@ -31,7 +31,8 @@ impl ProcessorTime {
             // A thread may end meanwhile.
             let text = |file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
             let used = parse(&text("schedstat"));
-            let of = if text("comm").trim() == WRITER { &mut time.writing } else { &mut time.serving };
+            let of =
+                if text("comm").trim() == WRITER { &mut time.writing } else { &mut time.serving };
             *of += used;
         }
         Ok(time)

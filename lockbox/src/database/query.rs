@@ -160,7 +160,11 @@ impl Query {
     /// Binds the next placeholders.
     #[must_use]
     pub fn bind_all(mut self, values: Vec<SqlValue>) -> Self {
-        if self.values.is_empty() { self.values = values } else { self.values.extend(values) }
+        if self.values.is_empty() {
+            self.values = values
+        } else {
+            self.values.extend(values)
+        }
         self
     }
 

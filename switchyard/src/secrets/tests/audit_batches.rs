@@ -70,7 +70,10 @@ pub(super) async fn batches_of_any_size_are_one_chain(fixture: SecretsFixture) {
     assert_eq!(applied.len(), pods + 40);
     for (number, record) in applied[..pods].iter().enumerate() {
         let pod = record.pod.as_ref().unwrap();
-        assert_eq!((&*pod.uid, record.version), (&*format!("uid-{number}"), Some(number as u64 + 1)));
+        assert_eq!(
+            (&*pod.uid, record.version),
+            (&*format!("uid-{number}"), Some(number as u64 + 1))
+        );
     }
     let held: BTreeMap<_, _> =
         repository.pod_generations(bundle.id).await.unwrap().into_iter().collect();
