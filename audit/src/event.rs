@@ -121,6 +121,20 @@ impl Actor {
 
     /// The pod, if the actor is one.
     #[must_use]
+    pub fn into_pod(self) -> Option<Pod> {
+        match self {
+            Self::Pod(pod) => Some(pod),
+            Self::Anonymous
+            | Self::Store { .. }
+            | Self::System { .. }
+            | Self::Token { .. }
+            | Self::User { .. }
+            | Self::Workload { .. } => None,
+        }
+    }
+
+    /// The pod, if the actor is one.
+    #[must_use]
     pub fn pod(&self) -> Option<&Pod> {
         match self {
             Self::Pod(pod) => Some(pod),

@@ -11,7 +11,7 @@ use crate::{
 
 /// A pod's read as record `sequence`, chained to nothing.
 pub(crate) fn record(sequence: u64) -> Record {
-    Record::new(sequence, time(sequence), &read(), &Hash::GENESIS)
+    Record::new(sequence, time(sequence), read(), &Hash::GENESIS)
 }
 
 pub(crate) fn time(sequence: u64) -> Timestamp {
@@ -90,7 +90,7 @@ pub(crate) fn kinds() -> Vec<Record> {
     let events = [read(), write, denied, login, sweep];
     link(
         events
-            .iter()
+            .into_iter()
             .zip(1..)
             .map(|(event, sequence)| Record::new(sequence, time(sequence), event, &Hash::GENESIS))
             .collect(),

@@ -59,7 +59,7 @@ impl Record {
 
     /// The record of `event` that follows record `sequence - 1` with the hash `previous`.
     #[must_use]
-    pub fn new(sequence: u64, at: Timestamp, event: &Event, previous: &Hash) -> Self {
+    pub fn new(sequence: u64, at: Timestamp, event: Event, previous: &Hash) -> Self {
         let Event { actor, action, resource, version, outcome, origin, details } = event;
         let mut record = Self {
             sequence,
@@ -68,15 +68,15 @@ impl Record {
             actor_id: actor.id(),
             action: action.as_str().to_owned(),
             resource_type: resource.kind.as_str().to_owned(),
-            resource_id: resource.id.clone(),
-            scope: resource.scope.clone(),
-            version: *version,
+            resource_id: resource.id,
+            scope: resource.scope,
+            version,
             outcome: outcome.as_str().to_owned(),
             address: origin.address.map(|address| address.to_string()),
-            user_agent: origin.user_agent.clone(),
-            trace_id: origin.trace_id.clone(),
-            pod: actor.pod().cloned(),
-            details: details.clone(),
+            user_agent: origin.user_agent,
+            trace_id: origin.trace_id,
+            pod: actor.into_pod(),
+            details,
             hash: Hash::GENESIS,
         };
         record.hash = chain_hash(previous, &record);

@@ -16,6 +16,7 @@ pub mod loopback;
 pub mod memory;
 pub mod pod;
 pub mod probe;
+pub mod processor_time;
 pub mod progress;
 pub mod replicas;
 pub mod results;

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::budget::{Measurement, Metric};
 use crate::memory::Memory;
 use crate::pod::{NAMESPACE, names, value};
+use crate::processor_time::ProcessorTime;
 use crate::progress::print_progress;
 use crate::results::Results;
 use crate::statistics::{median, milliseconds, percentile};
@@ -26,6 +27,8 @@ const OPEN_STREAMS: usize = 5000;
 const PUSHED_STREAMS: usize = 1000;
 const WRITES: usize = 10;
 const IDLE_TIME: Duration = Duration::from_secs(20);
+/// Until the reports of a write are written, which wait for the values of others.
+const REPORT_TIME: Duration = Duration::from_millis(500);
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Measures one replica with many streams.
@@ -69,14 +72,25 @@ pub fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
     let streams = Streams::open(switchyard.port(), &switchyard.ca(), PUSHED_STREAMS)?;
     streams.wait_until_all_hold(1, STEP_TIMEOUT)?;
     let mut times = Vec::with_capacity(WRITES * PUSHED_STREAMS);
+    std::thread::sleep(REPORT_TIME);
+    let server = switchyard.process()?.id();
+    let before = ProcessorTime::of(server)?;
     for number in 0..WRITES {
         let from = Instant::now();
         let generation = write(&switchyard, &[(names().swap_remove(0), value("write", number))])?;
         let arrived = streams.wait_until_all_hold(generation, STEP_TIMEOUT)?;
         times
             .extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(REPORT_TIME);
     }
+    let used = ProcessorTime::of(server)?.since(before);
+    let per_arrival = |time: Duration| time.as_secs_f64() * 1e6 / times.len() as f64;
+    results.note(format!(
+        "push_1000_p99: {:.0} \u{b5}s of processor time for each arrival and its report in \
+         switchyard's serving threads, {:.0} \u{b5}s in its writer",
+        per_arrival(used.serving),
+        per_arrival(used.writing)
+    ));
     let slowest = times.iter().copied().fold(0.0, f64::max);
     results.note(format!(
         "push_1000_p99: the median is {:.0} ms, the last of {} arrivals came after {slowest:.0} ms",

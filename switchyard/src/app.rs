@@ -3,6 +3,7 @@
 
 mod api_error;
 mod authentication;
+mod deliveries;
 mod frame_cache;
 mod health;
 mod listed_bundles;
@@ -30,6 +31,7 @@ use crate::secrets::Secrets;
 
 pub(crate) use api_error::ApiError;
 pub(crate) use authentication::{Authenticated, Unauthenticated};
+pub(crate) use deliveries::ReportsDue;
 pub(crate) use frame_cache::{BundleSelection, FrameError};
 pub(crate) use health::HealthCache;
 pub(crate) use listed_bundles::ListedBundles;

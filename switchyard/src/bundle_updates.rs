@@ -16,7 +16,7 @@ use crate::repository::Bundle;
 #[derive(Clone, Debug)]
 pub struct BundleUpdate {
     /// The bundle.
-    pub bundle: Bundle,
+    pub bundle: Arc<Bundle>,
     /// When the update was published in this process.
     pub published_at: Instant,
 }
@@ -49,7 +49,8 @@ impl BundleUpdates {
         sender.send_if_modified(|last| {
             is_newer = last.as_ref().is_none_or(|last| last.bundle.revision < bundle.revision);
             if is_newer {
-                *last = Some(Arc::new(BundleUpdate { bundle, published_at: Instant::now() }));
+                let (bundle, published_at) = (Arc::new(bundle), Instant::now());
+                *last = Some(Arc::new(BundleUpdate { bundle, published_at }));
             }
             is_newer
         });

@@ -157,6 +157,17 @@ impl Query {
         self
     }
 
+    /// Binds the next placeholders.
+    #[must_use]
+    pub fn bind_all(mut self, values: Vec<SqlValue>) -> Self {
+        if self.values.is_empty() {
+            self.values = values
+        } else {
+            self.values.extend(values)
+        }
+        self
+    }
+
     /// Lets a reader of a SQLite file keep the rows in memory until one of `tables` changes, which
     /// are all that the statement reads and that change its result.
     #[must_use]

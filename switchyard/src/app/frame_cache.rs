@@ -15,7 +15,7 @@ use crate::secrets::{Secrets, SecretsError};
 /// What a pod should hold of one bundle.
 #[derive(Clone, Debug)]
 pub(crate) struct BundleSelection {
-    pub(crate) bundle: Bundle,
+    pub(crate) bundle: Arc<Bundle>,
     pub(crate) generation: Generation,
     /// Which of the bundle's members the pod may read.
     pub(crate) filter: MemberFilter,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use certs::bundle::TrustBundle;
 use tokio::sync::watch;
 
+use super::deliveries::Deliveries;
 use super::frame_cache::FrameCache;
 use super::rate_limiter::RateLimiter;
 use super::stream_slots::{StreamLimits, StreamSlots};
@@ -21,6 +22,8 @@ const REFILL_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct StreamState {
     pub(crate) updates: BundleUpdates,
     pub(crate) frames: FrameCache,
+    /// The values that are about to be sent.
+    pub(crate) deliveries: Deliveries,
     /// The CAs that may have signed switchyard's certificate.
     pub(crate) trust: watch::Receiver<TrustBundle>,
     pub(crate) slots: StreamSlots,
@@ -42,6 +45,7 @@ impl StreamState {
         Self {
             updates,
             frames: FrameCache::default(),
+            deliveries: Deliveries::default(),
             trust,
             slots: StreamSlots::new(limits),
             token_logins: limiter(),

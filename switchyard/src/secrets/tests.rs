@@ -8,6 +8,7 @@ use runtime::tasks::Tasks;
 use super::*;
 use crate::repository::NewVersion;
 mod agents;
+mod audit_batches;
 mod composed_history;
 mod forgeries;
 mod full_bundles;
@@ -37,6 +38,7 @@ macro_rules! on_each_database {
 }
 
 use agents::*;
+use audit_batches::*;
 use composed_history::*;
 use forgeries::*;
 use full_bundles::*;
@@ -90,6 +92,7 @@ mod each {
         what_was_put_back_is_found,
         the_state_of_a_pod_outlives_its_replica,
         pods_are_paged_with_what_they_hold,
+        batches_of_any_size_are_one_chain,
     );
 }
 

@@ -21,7 +21,7 @@ use super::holdings::PodHoldings;
 use super::login::{AdmittedPod, BundleAdmission};
 use super::stream_end::StreamEnd;
 use crate::agents::AgentConnection;
-use crate::app::AppState;
+use crate::app::{AppState, ReportsDue};
 use crate::audit::sanitize;
 use crate::namespaces::Namespaces;
 use crate::secrets::Caller;
@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) agent: Option<AgentConnection>,
     /// Reports that are expected: a few for each delivery.
     pub(super) expected_reports: u32,
+    /// When they are read, from a delivery until the first one.
+    pub(super) reports_due: Option<ReportsDue>,
     pub(super) credential: StreamCredential,
 }
 
@@ -71,6 +73,7 @@ impl Connection {
             holdings: PodHoldings::default(),
             agent: None,
             expected_reports: 0,
+            reports_due: None,
             credential,
         }
     }
@@ -136,16 +139,22 @@ impl Connection {
         let mut last_message = Instant::now();
         let mut next_heartbeat = last_message + HEARTBEAT_INTERVAL;
         loop {
+            // One timer for both: each costs a lock whenever a stream begins to wait.
+            let silent_at = last_message + SILENCE_TIMEOUT;
             let event = tokio::select! {
-                message = framed.next() => StreamEvent::Message(message?),
+                message = next_message(framed, &self.app, self.reports_due) => {
+                    StreamEvent::Message(message?)
+                }
                 () = bundle_updated(&mut self.pod.bundles) => StreamEvent::BundleUpdated,
                 event = self.credential.next() => StreamEvent::Credential(event),
                 () = self.namespaces.changed() => StreamEvent::NamespacesChanged,
                 Ok(()) = self.grants.changed() => StreamEvent::GrantsChanged,
                 Ok(()) = trust.changed() => StreamEvent::TrustChanged,
-                () = sleep_until(next_heartbeat) => StreamEvent::HeartbeatDue,
-                () = sleep_until(last_message + SILENCE_TIMEOUT) => {
-                    return Err(StreamEnd::Silent(SILENCE_TIMEOUT));
+                () = sleep_until(next_heartbeat.min(silent_at)) => {
+                    if silent_at <= Instant::now() {
+                        return Err(StreamEnd::Silent(SILENCE_TIMEOUT));
+                    }
+                    StreamEvent::HeartbeatDue
                 }
             };
             // The large futures are boxed: thousands of streams wait here nearly all of the time,
@@ -153,6 +162,7 @@ impl Connection {
             match event {
                 StreamEvent::Message(message) => {
                     last_message = Instant::now();
+                    self.reports_due = None;
                     let is_refused = Box::pin(self.handle_message(message)).await?;
                     if is_refused {
                         // What else was in the snapshot is sent without it.
@@ -244,17 +254,31 @@ impl Connection {
     }
 }
 
+/// The agent's next message. One that is due later waits in the socket. Cancellation safe.
+async fn next_message<I: AsyncRead + AsyncWrite + Unpin>(
+    framed: &mut FramedIo<I>,
+    app: &AppState,
+    due: Option<ReportsDue>,
+) -> Result<AgentMessage, FramedIoError> {
+    if let Some(due) = due {
+        // Boxed, so that streams which wait for nothing hold no room for it.
+        Box::pin(app.streams.deliveries.over(due)).await;
+    }
+    framed.next().await
+}
+
 /// Resolves when one of the bundles has an update.
 async fn bundle_updated(bundles: &mut [BundleAdmission]) {
-    let all = bundles.iter_mut().map(|it| {
-        Box::pin(async {
-            // The sender lives as long as the process.
-            if it.subscription.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-    });
-    select_all(all).await;
+    let updated = async |it: &mut BundleAdmission| {
+        // The sender lives as long as the process.
+        if it.subscription.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    match bundles {
+        [one] => updated(one).await,
+        all => drop(select_all(all.iter_mut().map(|it| Box::pin(updated(it)))).await),
+    }
 }
 
 async fn send_trust<I: AsyncRead + AsyncWrite + Unpin>(

@@ -74,15 +74,19 @@ impl StreamCredential {
 
     /// The next event. Cancel safe.
     pub(super) async fn next(&mut self) -> CredentialEvent {
-        let (ends_at, review_at) = (self.ends_at, self.review_at);
-        let is_idle = self.review.is_none();
+        let ends_at = self.ends_at;
+        let review_at = self.review.is_none().then_some(self.review_at);
         tokio::select! {
-            () = reached(ends_at) => CredentialEvent::Ended,
             result = finished(&mut self.review) => {
                 self.review = None;
                 CredentialEvent::Reviewed(result)
             }
-            () = tokio::time::sleep_until(review_at), if is_idle => CredentialEvent::ReviewDue,
+            () = reached(ends_at.into_iter().chain(review_at).min()) => {
+                if ends_at.is_some_and(|it| it <= Instant::now()) {
+                    return CredentialEvent::Ended;
+                }
+                CredentialEvent::ReviewDue
+            }
         }
     }
 

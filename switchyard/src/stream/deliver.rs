@@ -1,6 +1,8 @@
 //! Delivers generations to a pod: only after its access is checked again and the read is recorded
 //! in the audit log.
 
+use std::sync::Arc;
+
 use contract::stream::BundleGeneration;
 use runtime::logs::ErrorChain;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,7 +14,7 @@ use super::holdings::PodHoldings;
 use super::login::{BundleAdmission, record_denial};
 use super::stream_end::StreamEnd;
 use crate::access::AccessError;
-use crate::app::{BundleSelection, FrameError};
+use crate::app::{BundleSelection, FrameError, ReportsDue};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, sanitize};
 use crate::delivery::generation_for;
 use crate::metrics::{Operation, OperationOutcome};
@@ -45,8 +47,11 @@ impl BundleAdmission {
         let wanted = BundleGeneration { bundle: update.bundle.name.clone(), generation, tag };
         let kept = holdings.kept_instead(&wanted);
         let (generation, bundle) = match kept {
-            Some(held) => (held.generation, update.bundle.at(held.generation, held.tag.clone())),
-            None => (generation, update.bundle.clone()),
+            Some(held) => {
+                let bundle = update.bundle.at(held.generation, held.tag.clone());
+                (held.generation, Arc::new(bundle))
+            }
+            None => (generation, Arc::clone(&update.bundle)),
         };
         let selection = BundleSelection { generation, bundle, filter: self.filter.clone() };
         let (rule, published_at) = (self.rule, update.published_at);
@@ -104,6 +109,7 @@ impl Connection {
             return Ok(());
         }
         outcome?;
+        self.reports_due = Some(ReportsDue::from_now());
         self.expected_reports = (self.expected_reports + REPORTS_PER_DELIVERY).min(MAX_EXPECTED);
         for admission in self.pod.bundles.iter_mut().filter(|it| it.current.is_some()) {
             admission.sent = Some(admission.filter.clone());
@@ -192,8 +198,10 @@ impl Connection {
             }
             Err(error) => return Err(StreamEnd::Frame(error)),
         };
-        let events = deliveries.iter().map(|it| self.app.audit.record(self.read_event(it)));
-        futures_util::future::try_join_all(events).await?;
+        let waiting = self.app.streams.deliveries.begin();
+        let events = deliveries.iter().map(|it| self.read_event(it)).collect();
+        self.app.audit.record_all(events).await?;
+        drop(waiting);
         if let Some(bytes) = frame.get() {
             framed.send(bytes).await?;
         }

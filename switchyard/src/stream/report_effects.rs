@@ -1,5 +1,7 @@
 //! What the reports of a pod mean: what it holds and refuses, the audit log, and events on the pod.
 
+use std::sync::Arc;
+
 use contract::check::MAX_CHECKS;
 use contract::stream::{BundleGeneration, CheckResult, CheckStage, FailedStep, ReloadOutcome};
 use jiff::Timestamp;
@@ -13,12 +15,12 @@ use crate::repository::Bundle;
 
 impl Connection {
     /// The bundles of which the pod may report something.
-    fn reported_bundles(&self) -> Vec<Bundle> {
+    fn reported_bundles(&self) -> Vec<Arc<Bundle>> {
         let current = self.pod.bundles.iter().filter_map(|it| it.current.as_ref());
-        current.map(|it| it.bundle.clone()).collect()
+        current.map(|it| Arc::clone(&it.bundle)).collect()
     }
 
-    fn reporter<'a>(&'a self, authorized: &'a [Bundle]) -> Reporter<'a> {
+    fn reporter<'a>(&'a self, authorized: &'a [Arc<Bundle>]) -> Reporter<'a> {
         Reporter { caller: &self.caller, pod: &self.pod.pod, authorized }
     }
 

@@ -1,5 +1,7 @@
 //! Turns the report of an agent into audit events and records of the ledger. Pure.
 
+use std::sync::Arc;
+
 use contract::api::PodCheck;
 use contract::check::MAX_CHECKS;
 use contract::stream::{
@@ -23,7 +25,7 @@ pub(super) struct ReportRecord {
 pub(super) struct Reporter<'a> {
     pub(super) caller: &'a Caller,
     pub(super) pod: &'a Pod,
-    pub(super) authorized: &'a [Bundle],
+    pub(super) authorized: &'a [Arc<Bundle>],
 }
 
 impl Reporter<'_> {
@@ -88,7 +90,7 @@ impl Reporter<'_> {
         state: impl Fn(Generation, Option<GenerationTag>) -> Option<ReportedState>,
     ) -> Vec<ReportRecord> {
         let Self { caller, pod, authorized } = self;
-        let record = |(bundle, held): (&Bundle, &BundleGeneration)| {
+        let record = |(bundle, held): (&Arc<Bundle>, &BundleGeneration)| {
             let report = state(held.generation, held.tag.clone()).map(|state| PodReport {
                 pod: pod.clone(),
                 bundle: bundle.id,
@@ -114,7 +116,7 @@ impl Reporter<'_> {
 
     /// The generations of authorized bundles, as people read them.
     pub(super) fn names(self, generations: &[BundleGeneration]) -> String {
-        let name = |(bundle, held): (&Bundle, &BundleGeneration)| {
+        let name = |(bundle, held): (&Arc<Bundle>, &BundleGeneration)| {
             format!("{} generation {}", bundle.name, held.generation)
         };
         let names: Vec<String> = reported(self.authorized, generations).map(name).collect();
@@ -154,9 +156,9 @@ pub(super) fn summary(checks: &[CheckResult]) -> String {
 
 /// What the agent reports of each authorized bundle. Other bundles and generation 0 are ignored.
 fn reported<'a>(
-    authorized: &'a [Bundle],
+    authorized: &'a [Arc<Bundle>],
     generations: &'a [BundleGeneration],
-) -> impl Iterator<Item = (&'a Bundle, &'a BundleGeneration)> {
+) -> impl Iterator<Item = (&'a Arc<Bundle>, &'a BundleGeneration)> {
     let of = |name: &BundleRef| generations.iter().find(|held| held.bundle == *name);
     authorized.iter().filter_map(move |bundle| {
         Some((bundle, of(&bundle.name).filter(|it| it.generation.0 > 0)?))

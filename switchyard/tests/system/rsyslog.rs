@@ -189,7 +189,7 @@ fn fill(harness: &Harness, events: Vec<audit::Event>) {
         let record = audit::Record::new(
             u64::try_from(sequence).unwrap(),
             jiff::Timestamp::now(),
-            &event,
+            event,
             &hash,
         );
         hash = record.hash;

@@ -1,8 +1,10 @@
 //! The audit log: append and list only.
 
+use std::sync::LazyLock;
+
 use audit::{Event, Hash, Pod};
 use jiff::Timestamp;
-use lockbox::database::{QueueFull, Row, query, query_built};
+use lockbox::database::{QueueFull, Row, SqlValue, query, query_built};
 
 use super::super::{AuditEntry, AuditQuery, RepositoryError};
 use super::rows::{bytes, count, database, optional_text, signed, text, time};
@@ -15,7 +17,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn append(&self, records: Vec<AuditEntry>) -> Result<(), RepositoryError> {
-        self.transaction(async move |tx| append(tx, &records).await).await
+        self.transaction(async move |tx| append(tx, records).await).await
     }
 
     /// Appends, when its turn in the database's queue comes, the events that `take` gives then.
@@ -31,7 +33,7 @@ impl Repository {
     ) -> Result<(), QueueFull> {
         let work = async move |tx: &mut LedgerTransaction<'_>| {
             let (records, waiting) = take();
-            append(tx, &records).await?;
+            append(tx, records).await?;
             Ok(waiting)
         };
         self.try_submit(work, answer)
@@ -102,15 +104,16 @@ fn statement(query: &AuditQuery, scopes: usize) -> String {
 
 async fn append(
     tx: &mut LedgerTransaction<'_>,
-    records: &[AuditEntry],
+    records: Vec<AuditEntry>,
 ) -> Result<(), RepositoryError> {
+    let mut events = Vec::with_capacity(records.len());
+    let mut reports = Vec::new();
     for AuditEntry { at, event, report } in records {
-        insert(tx, *at, event).await?;
-        if let Some(report) = report {
-            super::pod_reports::put(tx, *at, report).await?;
-        }
+        events.push((at, event));
+        reports.extend(report.map(|it| (at, it)));
     }
-    Ok(())
+    insert_all(tx, events).await?;
+    super::pod_reports::put_all(tx, reports).await
 }
 
 /// Appends one event with the next sequence number. The transaction holds the lock on the head, so
@@ -120,46 +123,100 @@ pub(super) async fn insert(
     at: Timestamp,
     event: &Event,
 ) -> Result<(), RepositoryError> {
-    let head = tx.head();
-    let record = audit::Record::new(head.sequence + 1, at, event, &head.hash);
-    let head = AuditHead { sequence: record.sequence, hash: record.hash };
+    insert_all(tx, vec![(at, event.clone())]).await
+}
+
+/// How many events a statement inserts. What is left takes the next smaller one: a statement costs
+/// SQLite as much as a row, and PostgreSQL a round trip.
+const ROWS: [usize; 4] = [64, 16, 4, 1];
+
+/// The columns of an event, in the order in which [`columns`] binds them.
+const COLUMNS: [&str; 19] = [
+    "sequence",
+    "at",
+    "actor_type",
+    "actor_id",
+    "action",
+    "resource_type",
+    "resource_id",
+    "scope",
+    "version",
+    "outcome",
+    "address",
+    "user_agent",
+    "trace_id",
+    "namespace",
+    "service_account",
+    "pod",
+    "pod_uid",
+    "details",
+    "hash",
+];
+
+/// The statements for [`ROWS`].
+static STATEMENTS: LazyLock<[String; ROWS.len()]> = LazyLock::new(|| ROWS.map(insert_statement));
+
+fn insert_statement(rows: usize) -> String {
+    let row = |row: usize| {
+        let first = row * COLUMNS.len() + 1;
+        let places: Vec<String> =
+            (first..first + COLUMNS.len()).map(|at| format!("${at}")).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!("INSERT INTO audit_events ({}) VALUES {}", COLUMNS.join(", "), rows.join(", "))
+}
+
+/// Appends events in this order, each with the next sequence number.
+async fn insert_all(
+    tx: &mut LedgerTransaction<'_>,
+    events: Vec<(Timestamp, Event)>,
+) -> Result<(), RepositoryError> {
+    let mut events = events.into_iter();
+    for (rows, sql) in ROWS.into_iter().zip(STATEMENTS.iter()) {
+        while events.len() >= rows {
+            let (mut head, mut values) = (tx.head(), Vec::with_capacity(rows * COLUMNS.len()));
+            for (at, event) in events.by_ref().take(rows) {
+                let record = audit::Record::new(head.sequence + 1, at, event, &head.hash);
+                head = AuditHead { sequence: record.sequence, hash: record.hash };
+                values.extend(columns(record));
+            }
+            let insert = query(sql).bind_all(values).execute(tx.connection());
+            insert.await.map_err(database("insert audit event"))?;
+            tx.advance(head);
+        }
+    }
+    Ok(())
+}
+
+fn columns(record: audit::Record) -> [SqlValue; COLUMNS.len()] {
     let [namespace, service_account, pod, pod_uid] = match record.pod {
         Some(Pod { namespace, service_account, name, uid }) => {
             [namespace, service_account, name, uid].map(Some)
         }
         None => [None, None, None, None],
     };
-    query(
-        "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, \
-            resource_id, scope, version, outcome,
-             address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details, hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-         $19)",
-    )
-    .bind(signed(record.sequence))
-    .bind(record.at.as_millisecond())
-    .bind(record.actor_type)
-    .bind(record.actor_id)
-    .bind(record.action)
-    .bind(record.resource_type)
-    .bind(record.resource_id)
-    .bind(record.scope)
-    .bind(record.version.map(signed))
-    .bind(record.outcome)
-    .bind(record.address)
-    .bind(record.user_agent)
-    .bind(record.trace_id)
-    .bind(namespace)
-    .bind(service_account)
-    .bind(pod)
-    .bind(pod_uid)
-    .bind(record.details)
-    .bind(record.hash.0.to_vec())
-    .execute(tx.connection())
-    .await
-    .map_err(database("insert audit event"))?;
-    tx.advance(head);
-    Ok(())
+    [
+        signed(record.sequence).into(),
+        record.at.as_millisecond().into(),
+        record.actor_type.into(),
+        record.actor_id.into(),
+        record.action.into(),
+        record.resource_type.into(),
+        record.resource_id.into(),
+        record.scope.into(),
+        record.version.map(signed).into(),
+        record.outcome.into(),
+        record.address.into(),
+        record.user_agent.into(),
+        record.trace_id.into(),
+        namespace.into(),
+        service_account.into(),
+        pod.into(),
+        pod_uid.into(),
+        record.details.into(),
+        record.hash.0.to_vec().into(),
+    ]
 }
 
 /// Reads a row leniently. A tampered row with impossible values becomes something close to it: its

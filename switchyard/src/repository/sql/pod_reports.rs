@@ -1,8 +1,11 @@
 //! What pods report about their bundles (table `agent_holdings`).
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use contract::Generation;
 use jiff::Timestamp;
-use lockbox::database::query;
+use lockbox::database::{SqlValue, query};
 
 use super::super::{BundleId, PodReport, ReportedState, RepositoryError};
 use super::rows::{database, optional_count, signed, text};
@@ -59,73 +62,109 @@ impl Repository {
 /// How exactly it is known when a pod was last seen, in milliseconds: half a day.
 const SEEN_MILLIS: i64 = 12 * 60 * 60 * 1000;
 
-/// Stores a pod's latest report about a bundle. A failure keeps the previously applied generation.
-/// A generation that failed a check is remembered until a newer one is applied.
-pub(super) async fn put(
-    tx: &mut LedgerTransaction<'_>,
-    at: Timestamp,
-    report: &PodReport,
-) -> Result<(), RepositoryError> {
-    let PodReport { pod, bundle, state } = report;
-    let (held, reload) = match state {
-        ReportedState::Applied { generation, tag, reload } => {
-            (Some((generation, tag)), Some(reload.clone()))
-        }
-        ReportedState::Restored { generation, tag } => (Some((generation, tag)), None),
-        ReportedState::Failed { .. } => (None, None),
+/// How many reports a statement stores. What is left takes the next smaller one.
+const ROWS: [usize; 3] = [32, 8, 1];
+
+/// The values of a report that are bound, as [`values`] has them.
+const VALUES: usize = 14;
+
+/// The statements for [`ROWS`].
+static STATEMENTS: LazyLock<[String; ROWS.len()]> = LazyLock::new(|| ROWS.map(statement));
+
+fn statement(rows: usize) -> String {
+    let row = |row: usize| {
+        let first = row * VALUES + 1;
+        let places: Vec<String> = (first..first + VALUES).map(|at| format!("${at}")).collect();
+        let places = places.join(", ");
+        format!("({places}, (SELECT milliseconds FROM lived_time WHERE id = 1))")
     };
-    let (failed, step, detail) = match state {
-        ReportedState::Failed { wanted, step, detail } => {
-            (Some(signed(wanted.0)), Some(step.clone()), Some(detail.clone()))
-        }
-        _ => (None, None, None),
-    };
-    let at = at.as_millisecond();
-    let applied_at = reload.is_some().then_some(at);
-    query(
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!(
         "INSERT INTO agent_holdings (pod_uid, bundle_id, namespace, service_account, pod, \
             generation, reload, failed_generation, failed_step, failed_detail, reported_at, \
             tag, held_since, applied_at, seen_lived)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-            (SELECT milliseconds FROM lived_time WHERE id = 1))
-         ON CONFLICT (pod_uid, bundle_id) DO UPDATE SET
-             generation = coalesce(excluded.generation, agent_holdings.generation),
-             tag = CASE WHEN excluded.generation IS NULL THEN agent_holdings.tag \
-                 ELSE excluded.tag END,
-             held_since = CASE WHEN excluded.generation IS NULL THEN agent_holdings.held_since \
-                 WHEN excluded.generation = agent_holdings.generation \
-                    AND coalesce(excluded.tag, '') = coalesce(agent_holdings.tag, '') \
-                 THEN coalesce(agent_holdings.held_since, excluded.held_since) \
-                 ELSE excluded.held_since END,
-             reload = coalesce(excluded.reload, agent_holdings.reload),
-             applied_at = coalesce(excluded.applied_at, agent_holdings.applied_at),
-             failed_generation = CASE WHEN agent_holdings.failed_step = 'check' \
-                    AND agent_holdings.failed_generation > excluded.generation \
-                 THEN agent_holdings.failed_generation ELSE excluded.failed_generation END,
-             failed_detail = CASE WHEN agent_holdings.failed_step = 'check' \
-                    AND agent_holdings.failed_generation > excluded.generation \
-                 THEN agent_holdings.failed_detail ELSE excluded.failed_detail END,
-             failed_step = CASE WHEN agent_holdings.failed_step = 'check' \
-                    AND agent_holdings.failed_generation > excluded.generation \
-                 THEN agent_holdings.failed_step ELSE excluded.failed_step END,
-             reported_at = excluded.reported_at, seen_lived = excluded.seen_lived",
+         VALUES {}
+         ON CONFLICT (pod_uid, bundle_id) DO UPDATE SET {UPDATED}",
+        rows.join(", ")
     )
-    .bind(pod.uid.clone())
-    .bind(bundle.0)
-    .bind(pod.namespace.clone())
-    .bind(pod.service_account.clone())
-    .bind(pod.name.clone())
-    .bind(held.map(|(generation, _)| signed(generation.0)))
-    .bind(reload)
-    .bind(failed)
-    .bind(step)
-    .bind(detail)
-    .bind(at)
-    .bind(held.and_then(|(_, tag)| Some(tag.as_ref()?.as_str().to_owned())))
-    .bind(held.map(|_| at))
-    .bind(applied_at)
-    .execute(tx.connection())
-    .await
-    .map_err(database("store pod report"))?;
+}
+
+/// What becomes of a row that is there. A failure keeps the previously applied generation. A
+/// generation that failed a check is remembered until a newer one is applied.
+const UPDATED: &str = "
+    generation = coalesce(excluded.generation, agent_holdings.generation),
+    tag = CASE WHEN excluded.generation IS NULL THEN agent_holdings.tag ELSE excluded.tag END,
+    held_since = CASE WHEN excluded.generation IS NULL THEN agent_holdings.held_since \
+        WHEN excluded.generation = agent_holdings.generation \
+            AND coalesce(excluded.tag, '') = coalesce(agent_holdings.tag, '') \
+        THEN coalesce(agent_holdings.held_since, excluded.held_since) \
+        ELSE excluded.held_since END,
+    reload = coalesce(excluded.reload, agent_holdings.reload),
+    applied_at = coalesce(excluded.applied_at, agent_holdings.applied_at),
+    failed_generation = CASE WHEN agent_holdings.failed_step = 'check' \
+            AND agent_holdings.failed_generation > excluded.generation \
+        THEN agent_holdings.failed_generation ELSE excluded.failed_generation END,
+    failed_detail = CASE WHEN agent_holdings.failed_step = 'check' \
+            AND agent_holdings.failed_generation > excluded.generation \
+        THEN agent_holdings.failed_detail ELSE excluded.failed_detail END,
+    failed_step = CASE WHEN agent_holdings.failed_step = 'check' \
+            AND agent_holdings.failed_generation > excluded.generation \
+        THEN agent_holdings.failed_step ELSE excluded.failed_step END,
+    reported_at = excluded.reported_at, seen_lived = excluded.seen_lived";
+
+/// Stores what pods reported about bundles, in this order.
+pub(super) async fn put_all(
+    tx: &mut LedgerTransaction<'_>,
+    reports: Vec<(Timestamp, PodReport)>,
+) -> Result<(), RepositoryError> {
+    let mut reports = reports.into_iter();
+    for (rows, sql) in ROWS.into_iter().zip(STATEMENTS.iter()) {
+        while reports.as_slice().get(..rows).is_some_and(are_of_different_rows) {
+            let stored: Vec<SqlValue> = reports.by_ref().take(rows).flat_map(values).collect();
+            let stored = query(sql).bind_all(stored).execute(tx.connection());
+            stored.await.map_err(database("store pod reports"))?;
+        }
+    }
     Ok(())
+}
+
+/// Whether one statement can store these: PostgreSQL changes no row twice in one.
+fn are_of_different_rows(reports: &[(Timestamp, PodReport)]) -> bool {
+    let mut rows = HashSet::with_capacity(reports.len());
+    reports.iter().all(|(_, it)| rows.insert((&it.pod.uid, it.bundle)))
+}
+
+fn values((at, report): (Timestamp, PodReport)) -> [SqlValue; VALUES] {
+    let PodReport { pod, bundle, state } = report;
+    let mut failed = (None, None, None);
+    let (held, reload) = match state {
+        ReportedState::Applied { generation, tag, reload } => {
+            (Some((generation, tag)), Some(reload))
+        }
+        ReportedState::Restored { generation, tag } => (Some((generation, tag)), None),
+        ReportedState::Failed { wanted, step, detail } => {
+            failed = (Some(signed(wanted.0)), Some(step), Some(detail));
+            (None, None)
+        }
+    };
+    let (failed, step, detail) = failed;
+    let (generation, tag) = held.unzip();
+    let at = at.as_millisecond();
+    let (held_since, applied_at) = (generation.map(|_| at), reload.is_some().then_some(at));
+    [
+        pod.uid.into(),
+        bundle.0.into(),
+        pod.namespace.into(),
+        pod.service_account.into(),
+        pod.name.into(),
+        generation.map(|it| signed(it.0)).into(),
+        reload.into(),
+        failed.into(),
+        step.into(),
+        detail.into(),
+        at.into(),
+        tag.flatten().map(|it| it.as_str().to_owned()).into(),
+        held_since.into(),
+        applied_at.into(),
+    ]
 }
