@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 /// How long a pod's reports wait after its own delivery, at most.
-const PATIENCE: Duration = Duration::from_millis(250);
+const REPORTS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The deliveries of this replica that are under way. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ impl Deliveries {
 impl ReportsDue {
     /// After a delivery that was sent just now.
     pub(crate) fn from_now() -> Self {
-        Self(Instant::now() + PATIENCE)
+        Self(Instant::now() + REPORTS_TIMEOUT)
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
         let _endless = deliveries.begin();
         let mut waiting = Box::pin(deliveries.over(due));
         assert!(poll!(&mut waiting).is_pending());
-        tokio::time::advance(PATIENCE).await;
+        tokio::time::advance(REPORTS_TIMEOUT).await;
         assert!(poll!(&mut waiting).is_ready());
         deliveries.over(due).await;
     }
