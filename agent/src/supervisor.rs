@@ -100,8 +100,11 @@ struct Supervisor {
     unverified: Option<Unverified>,
     /// The checks in progress.
     verification: Option<Verification>,
-    /// The reload in progress. A newer generation replaces it, so the application reloads once.
-    reload: Option<ReloadFuture>,
+    /// The reload in progress, and when it starts. A newer generation replaces it, so the
+    /// application reloads once.
+    reload: Option<(Instant, ReloadFuture)>,
+    /// Whether it was said that the application is not up, and cannot be told yet.
+    is_not_up_said: bool,
     /// When all containers restart, if they have to.
     restart_at: Option<Instant>,
     /// When the agent was started, and the containers with it.
@@ -215,6 +218,7 @@ pub async fn run(
         unverified: None,
         verification: None,
         reload: None,
+        is_not_up_said: false,
         restart_at: None,
         started_at: Instant::now(),
         swapped_at: Instant::now(),

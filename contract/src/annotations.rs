@@ -89,8 +89,9 @@ pub const KEYS: &[(&str, &str)] = &[
     (SECRETS, "bundle names, comma separated; opts the pod in"),
     (
         RELOAD,
-        "none (default), signal=SIGHUP, http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted), or \
-         restart",
+        "none (default), signal=SIGHUP, http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted), \
+         haproxy=SOCKET (runtime API), postgres-reload=SECRET, redis-config=SECRET (each a login \
+         with the URL in the secret), or restart",
     ),
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
     (RELOAD_TIMEOUT, "how long a POST may take to be answered, 1s to 300s (default: 30s)"),

@@ -34,6 +34,7 @@ pub mod scope;
 pub mod secret_bundle;
 pub mod secret_ref;
 pub mod secret_volume;
+pub mod socket_path;
 pub mod stream;
 #[cfg(feature = "template")]
 pub mod template;
@@ -62,4 +63,5 @@ pub use scope::{Label, Scope};
 pub use secret_bundle::SecretBundle;
 pub use secret_ref::SecretRef;
 pub use secret_volume::SecretVolume;
+pub use socket_path::SocketPath;
 pub use vault_source::VaultSource;
