@@ -17,6 +17,7 @@ use crate::bundle::BundleRef;
 use crate::check::Check;
 use crate::delivery::DeliveryRequest;
 use crate::file_path::FilePath;
+use crate::metrics_endpoint::MetricsEndpoint;
 use crate::name::SecretName;
 use crate::placement::Placement;
 use crate::reload::ReloadRequest;
@@ -42,6 +43,8 @@ pub const RELOAD_CONTAINER: &str = "enclii.io/reload-container";
 pub const RELOAD_TIMEOUT: &str = "enclii.io/reload-timeout";
 /// What must be true of the application after a reload.
 pub const VERIFY: &str = "enclii.io/verify";
+/// Where the application counts its requests.
+pub const METRICS: &str = "enclii.io/metrics";
 /// How the values reach the application.
 pub const DELIVER: &str = "enclii.io/deliver";
 /// Environment variables to remove when the webhook cannot know the bundle's keys.
@@ -102,6 +105,11 @@ pub const KEYS: &[(&str, &str)] = &[
          options (sni=, certificate=, field=, timeout=); none (default: the readiness probe)",
     ),
     (
+        METRICS,
+        "PORT/PATH of the application's metrics (Prometheus), from which the agent counts requests \
+         while a new generation is looked at",
+    ),
+    (
         DELIVER,
         "files (default), env, exec, or NAME=files|env|exec for one secret; init leaves no sidecar",
     ),
@@ -143,6 +151,8 @@ pub struct Annotations {
     pub reload_timeout_seconds: Option<u32>,
     /// What must be true after a reload; `None` if the pod does not say, empty for nothing.
     pub verify: Option<Vec<Check>>,
+    /// Where the application counts its requests, if the pod says.
+    pub metrics: Option<MetricsEndpoint>,
     /// How the values reach the application.
     pub deliver: DeliveryRequest,
     /// The files to render from the secrets.
@@ -211,6 +221,7 @@ impl Annotations {
             reload_container,
             reload_timeout,
             verify,
+            metrics,
             deliver,
             env,
             plain_env,
@@ -235,6 +246,9 @@ impl Annotations {
                 one(seconds(text.trim()).map(Some))
             }),
             verify: errors.collect(VERIFY, verify, |text| checks(text).map(Some)),
+            metrics: errors.collect(METRICS, metrics, |text| {
+                one(text.trim().parse().map(Some).map_err(ValueError::Metrics))
+            }),
             deliver: errors.collect(DELIVER, deliver, deliveries),
             rendered: rendered(files, &mut errors),
             paths: paths(other_paths, &mut errors),

@@ -20,6 +20,7 @@ pub mod login_check;
 pub mod loopback_url;
 #[cfg(feature = "api")]
 pub mod metadata;
+pub mod metrics_endpoint;
 pub mod name;
 pub mod placement;
 pub mod problem;
@@ -28,6 +29,7 @@ pub mod readiness;
 pub mod redacted;
 pub mod reload;
 pub mod rendered;
+pub mod requests;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod scope;
@@ -52,6 +54,7 @@ pub use delivery::{Delivery, DeliveryRequest};
 pub use exec_config::ExecConfig;
 pub use file_path::FilePath;
 pub use loopback_url::LoopbackUrl;
+pub use metrics_endpoint::MetricsEndpoint;
 pub use name::{FileName, SecretName};
 pub use placement::{Placement, PlacementError};
 pub use problem::Problem;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests that need root, or a real PostgreSQL, MariaDB, Redis, HAProxy, Vault or
+# Runs the tests that need root, or a real PostgreSQL, MariaDB, Redis, HAProxy, Prometheus, Vault or
 # rsyslog on this machine. Installs or builds what is missing. ENCLII_CRASH_KILLS sets how often the
 # crash tests kill each program.
 HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
@@ -16,6 +16,7 @@ require_packages util-linux:setpriv rsyslog:rsyslogd \
 	e2fsprogs:mkfs.ext4 openssl:openssl \
 	postgresql-15:/usr/lib/postgresql/15/bin/postgres \
 	redis-server:redis-server redis-tools:redis-cli haproxy:haproxy \
+	prometheus:prometheus \
 	mariadb-server-core:mariadbd mariadb-client-core:mariadb
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault

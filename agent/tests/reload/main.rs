@@ -1,5 +1,5 @@
 //! How real servers are told: HAProxy, PostgreSQL and Redis. What counts is the certificate that
-//! they serve.
+//! they serve. And the requests of one, which the agent counts.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -13,6 +13,7 @@ mod server;
 mod haproxy;
 mod pair;
 mod postgres;
+mod prometheus;
 mod redis;
 mod rotated;
 mod tls_client;

@@ -6,7 +6,7 @@ use agent::app::{Application, PROC};
 use agent::verify::Verifier;
 use contract::AgentConfig;
 use contract::stream::{
-    AgentMessage, CheckOutcome, CheckStage, FailedStep, ReloadOutcome,
+    AgentMessage, CheckOutcome, CheckStage, FailedStep, ReloadOutcome, ServerMessage,
 };
 
 use crate::pod::{Agent, Pod, applied};
@@ -39,6 +39,16 @@ impl RotatedPod {
         session.send(&snapshot(1, secrets)).await;
         assert_eq!(applied(&session.receive().await), (1, ReloadOutcome::NotNeeded));
         Self { pod, config, server, session, agent, generation: 1 }
+    }
+
+    /// Sends a message.
+    pub(crate) async fn ask(&mut self, message: &ServerMessage) {
+        self.session.send(message).await;
+    }
+
+    /// The next message of the agent.
+    pub(crate) async fn message(&mut self) -> AgentMessage {
+        self.session.receive().await
     }
 
     /// Sends the next generation.

@@ -119,6 +119,7 @@ pub(crate) fn config(
         verify: annotations.verify.clone().unwrap_or_default(),
         // Who asks for no check gets none.
         readiness: readiness.filter(|_| stays && annotations.verify.is_none()),
+        metrics: annotations.metrics.clone().filter(|_| stays),
     }
 }
 

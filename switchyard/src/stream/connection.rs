@@ -45,6 +45,10 @@ pub(super) struct Connection {
     pub(super) agent: Option<AgentConnection>,
     /// Reports that are expected: a few for each delivery.
     pub(super) expected_reports: u32,
+    /// Whether the agent can count its application's requests.
+    pub(super) counts_requests: bool,
+    /// Counts of requests that are expected: one for each second for which they were asked for.
+    pub(super) expected_counts: u32,
     pub(super) credential: StreamCredential,
 }
 
@@ -71,6 +75,8 @@ impl Connection {
             holdings: PodHoldings::default(),
             agent: None,
             expected_reports: 0,
+            counts_requests: false,
+            expected_counts: 0,
             credential,
         }
     }
@@ -181,9 +187,10 @@ impl Connection {
     }
 
     fn handle_hello(&mut self, hello: AgentMessage) -> Result<(), StreamEnd> {
-        let AgentMessage::Hello { agent, holds, refused } = hello else {
+        let AgentMessage::Hello { agent, holds, refused, counts_requests } = hello else {
             return Err(StreamEnd::NoHello);
         };
+        self.counts_requests = counts_requests;
         self.holdings = PodHoldings::from_hello(&self.bundle_names(), holds, refused);
         let (pod, agent, refused) =
             (&self.pod.pod, sanitize(&agent), self.holdings.refused().to_vec());
@@ -210,6 +217,9 @@ impl Connection {
         match message {
             AgentMessage::Token { token } => self.handle_token(token)?,
             AgentMessage::Pong | AgentMessage::Unknown | AgentMessage::Hello { .. } => {}
+            AgentMessage::Requests { metric, bounds, windows } => {
+                self.handle_requests(&metric, bounds, windows);
+            }
             AgentMessage::Applied { holds, reload } => {
                 if self.takes_report()? {
                     self.handle_applied(holds, reload).await?;
