@@ -2,27 +2,39 @@
 //!
 //! [`Application::reload`] retries until the application listens, and gives up with a reason. It
 //! never sends a signal to a process that does not take it, because the default action would end
-//! the process. [`Application::watch`] looks whether the application has survived a signal.
+//! the process. Where the application itself says that it does not take the new files, the reload
+//! is as good as a check. [`Application::watch`] looks whether the application has survived a
+//! signal.
 
 mod container_mark;
+mod haproxy;
+mod login;
 mod post;
 mod process_table;
 mod signal;
 mod target;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use contract::layout::POD_UID_VARIABLE;
+use contract::layout::{LOGIN_CHECK_PROGRAM, POD_UID_VARIABLE};
+use contract::login_check::LoginAction;
 use contract::stream::ReloadOutcome;
-use contract::{AgentConfig, LoopbackUrl, Reload};
+use contract::{AgentConfig, FileName, LoopbackUrl, Reload};
 
+pub use haproxy::HaproxyError;
+pub use login::LoginReloadError;
 pub use post::PostError;
 pub(crate) use process_table::children_of;
 pub use signal::SignalError;
 
+use haproxy::HaproxyApi;
+use login::LoginReload;
 use signal::{SignalTarget, Signalled};
 
+use crate::error::error_chain;
+use crate::plan::FileContents;
 use crate::schedule;
 
 /// The file system that lists the pod's processes.
@@ -44,6 +56,8 @@ enum ReloadMethod {
         /// The time for an answer.
         limit: Duration,
     },
+    Haproxy(HaproxyApi),
+    Login(LoginReload),
     /// Kubelet restarts it with all containers when the agent exits.
     Restart,
 }
@@ -55,6 +69,17 @@ pub struct Told {
     pub outcome: ReloadOutcome,
     /// The processes that got a signal.
     signalled: Option<Signalled>,
+    /// What it said of the new files.
+    pub(crate) taken_up: Option<TakenUp>,
+}
+
+/// What an application says that has looked at the new files and takes them.
+#[derive(Clone, Debug)]
+pub(crate) struct TakenUp {
+    /// What was seen; never a value.
+    pub(crate) detail: String,
+    /// Whether it uses them, if that is known.
+    pub(crate) in_use: Option<bool>,
 }
 
 /// Why the configuration does not describe how to reload the application.
@@ -74,11 +99,18 @@ pub enum ReloadError {
     /// By a POST.
     #[error(transparent)]
     Post(#[from] PostError),
+    /// Over HAProxy's runtime API.
+    #[error(transparent)]
+    Haproxy(#[from] HaproxyError),
+    /// By a login.
+    #[error(transparent)]
+    Login(#[from] LoginReloadError),
 }
 
 impl Told {
     /// An application that needs no telling.
-    pub const NOT_NEEDED: Self = Self { outcome: ReloadOutcome::NotNeeded, signalled: None };
+    pub const NOT_NEEDED: Self =
+        Self { outcome: ReloadOutcome::NotNeeded, signalled: None, taken_up: None };
 }
 
 impl ReloadError {
@@ -86,6 +118,30 @@ impl ReloadError {
     #[must_use]
     pub fn is_fatal_signal(&self) -> bool {
         matches!(self, Self::Signal(SignalError::Fatal { .. }))
+    }
+
+    /// Whether nobody was there to be told: the application is starting, or restarts.
+    #[must_use]
+    pub fn is_not_up(&self) -> bool {
+        match self {
+            Self::Post(PostError::Connect { source, .. })
+            | Self::Haproxy(HaproxyError::Connect { source, .. }) => {
+                matches!(source.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+            }
+            Self::Login(error) => matches!(error, LoginReloadError::NotUp(_)),
+            Self::Signal(_) | Self::Post(_) | Self::Haproxy(_) => false,
+        }
+    }
+
+    /// What the application has against the new files, if it has looked at them and goes on with
+    /// the old ones.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let is_refusal = matches!(
+            self,
+            Self::Haproxy(HaproxyError::Refused { .. }) | Self::Login(LoginReloadError::Refused(_))
+        );
+        is_refusal.then(|| error_chain(self))
     }
 }
 
@@ -106,6 +162,32 @@ impl Application {
                 let limit = limit.map_or(schedule::POST_TIMEOUT, Duration::from_secs);
                 ReloadMethod::Post { url, limit }
             }
+            Reload::Haproxy(socket) => ReloadMethod::Haproxy(HaproxyApi {
+                socket,
+                directory: config.files.directory.clone(),
+                paths: config
+                    .files
+                    .paths
+                    .iter()
+                    .map(|(file, path)| (path.clone(), FileName::from(file)))
+                    .collect(),
+            }),
+            Reload::PostgresReload(url) => {
+                let (action, url) = (LoginAction::PostgresReload, FileName::from(&url));
+                ReloadMethod::Login(LoginReload {
+                    action,
+                    url,
+                    program: LOGIN_CHECK_PROGRAM.into(),
+                })
+            }
+            Reload::RedisConfig(url) => {
+                let (action, url) = (LoginAction::RedisConfig, FileName::from(&url));
+                ReloadMethod::Login(LoginReload {
+                    action,
+                    url,
+                    program: LOGIN_CHECK_PROGRAM.into(),
+                })
+            }
             Reload::Restart => ReloadMethod::Restart,
             Reload::Signal { signal, container } => ReloadMethod::Signal(SignalTarget {
                 signal,
@@ -116,6 +198,37 @@ impl Application {
             }),
         };
         Ok(Self { method })
+    }
+
+    /// Another program that logs in, for tests.
+    #[must_use]
+    pub fn with_login_program(mut self, program: PathBuf) -> Self {
+        if let ReloadMethod::Login(login) = &mut self.method {
+            login.program = program;
+        }
+        self
+    }
+
+    /// How it is told, in one word.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        match &self.method {
+            ReloadMethod::None => "none",
+            ReloadMethod::Signal(_) => "signal",
+            ReloadMethod::Post { .. } => "http",
+            ReloadMethod::Haproxy(_) => "haproxy",
+            ReloadMethod::Login(LoginReload { action: LoginAction::RedisConfig, .. }) => {
+                "redis-config"
+            }
+            ReloadMethod::Login(_) => "postgres-reload",
+            ReloadMethod::Restart => "restart",
+        }
+    }
+
+    /// Whether the application says if it takes the new files.
+    #[must_use]
+    pub fn can_refuse(&self) -> bool {
+        matches!(self.method, ReloadMethod::Haproxy(_) | ReloadMethod::Login(_))
     }
 
     /// Whether the application wants to be told at all.
@@ -131,22 +244,27 @@ impl Application {
         matches!(self.method, ReloadMethod::Restart)
     }
 
-    /// Tells the application that its files have changed.
+    /// Tells the application that its files have changed. `files` are the current ones, which it
+    /// gets, or among which is what it takes to tell it.
     ///
     /// # Errors
-    /// When it cannot be told within [`schedule::RELOAD_TIMEOUT`], or does not answer the last
-    /// request in its time.
-    pub async fn reload(&self) -> Result<Told, ReloadError> {
+    /// When it cannot be told within [`schedule::RELOAD_TIMEOUT`], does not answer the last
+    /// request in its time, or does not take the files.
+    pub async fn reload(&self, files: &FileContents) -> Result<Told, ReloadError> {
+        let accepted =
+            |taken_up| Told { outcome: ReloadOutcome::Accepted, signalled: None, taken_up };
         match &self.method {
             ReloadMethod::None | ReloadMethod::Restart => Ok(Told::NOT_NEEDED),
             ReloadMethod::Signal(target) => Ok(match target.send().await? {
                 None => Told::NOT_NEEDED,
-                signalled => Told { outcome: ReloadOutcome::Signalled, signalled },
+                signalled => Told { outcome: ReloadOutcome::Signalled, signalled, taken_up: None },
             }),
             ReloadMethod::Post { url, limit } => {
                 post::send(url, *limit).await?;
-                Ok(Told { outcome: ReloadOutcome::Accepted, signalled: None })
+                Ok(accepted(None))
             }
+            ReloadMethod::Haproxy(api) => Ok(accepted(Some(api.reload(files).await?))),
+            ReloadMethod::Login(login) => Ok(accepted(Some(login.reload(files).await?))),
         }
     }
 

@@ -30,6 +30,7 @@ pub mod plan;
 pub mod program;
 pub mod refused;
 pub mod render;
+mod requests;
 pub mod schedule;
 pub mod source;
 pub mod supervisor;

@@ -50,6 +50,10 @@ pub const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How long to retry a reload: the application may still be starting and not listen yet.
 pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long to wait before an application that is not up is tried again, and half of it at least:
+/// it may have read its files before it listens, so it is told once it does.
+pub const NOT_UP_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long to look whether a signalled process lives on. A runtime that ends on a signal does so
 /// within milliseconds.
 pub const SIGNAL_WATCH: Duration = Duration::from_secs(1);
@@ -105,6 +109,18 @@ pub fn resets_backoff(duration: Duration, got_snapshot: bool) -> bool {
 #[must_use]
 pub fn reload_retry_delay(attempt: u32, elapsed: Duration, random: f64) -> Option<Duration> {
     (elapsed < RELOAD_TIMEOUT).then(|| RELOAD.delay(attempt, random).max(MIN_DELAY))
+}
+
+/// How long to wait before the application is told, `since` the last time that it was.
+#[must_use]
+pub fn reload_delay(since: Option<Duration>) -> Duration {
+    since.map_or(Duration::ZERO, |since| MIN_RELOAD_INTERVAL.saturating_sub(since))
+}
+
+/// How long to wait before an application that was not up is tried again.
+#[must_use]
+pub fn not_up_delay(random: f64) -> Duration {
+    NOT_UP_RETRY_INTERVAL.mul_f64(0.5 + random / 2.0)
 }
 
 /// Over how long the restarts of an application's pods are spread: each of them gets a new
@@ -166,6 +182,17 @@ mod tests {
             assert_eq!(restart_after(changed, 0.0), Duration::from_secs(restart));
             assert_eq!(restart_after(changed, 0.5), Duration::from_secs(restart + 5));
         }
+    }
+
+    #[test]
+    fn reloads_are_not_too_close() {
+        let milliseconds = |it| Duration::from_millis(it);
+        for (since, delay) in [(0, 100), (60, 40), (100, 0), (5_000, 0)] {
+            assert_eq!(reload_delay(Some(milliseconds(since))), milliseconds(delay));
+        }
+        assert_eq!(reload_delay(None), Duration::ZERO);
+        assert_eq!(not_up_delay(0.0), Duration::from_secs(5));
+        assert_eq!(not_up_delay(1.0), NOT_UP_RETRY_INTERVAL);
     }
 
     #[test]

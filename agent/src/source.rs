@@ -40,6 +40,11 @@ pub enum SourceEvent {
         /// Why.
         reason: String,
     },
+    /// The application's requests are counted for some time from now on.
+    CountRequests {
+        /// For how long, in seconds.
+        seconds: u32,
+    },
     /// The supervisor has nothing more to report: the stream is closed, and no other follows.
     Finished,
     /// These CAs may sign the server's certificate from now on.
@@ -59,6 +64,8 @@ pub struct SourceChannels {
     pub reports: mpsc::Receiver<AgentMessage>,
     /// The generations that the files hold.
     pub held: watch::Receiver<Vec<BundleGeneration>>,
+    /// Whether the supervisor can count the application's requests.
+    pub counts_requests: bool,
     /// The generations that failed a check. They are not to be sent again.
     pub refused: watch::Receiver<RefusedGenerations>,
 }

@@ -30,6 +30,7 @@ use crate::error::error_chain;
 use crate::files::{SecretVolumes, SecretsVolume, VolumeError};
 use crate::plan::DesiredFiles;
 use crate::refused::RefusedGenerations;
+use crate::requests::RequestCounter;
 use crate::schedule;
 use crate::source::{ConfiguredSource, SourceChannels, SourceError, SourceEvent};
 use crate::termination_message;
@@ -44,6 +45,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 // A generation produces at most six reports, and without a connection no generation arrives.
 const REPORT_QUEUE: usize = 16;
+
+// Counts of requests leave this much of the queue to the other reports.
+const KEPT_FOR_REPORTS: usize = 8;
 
 /// Why the agent cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,8 @@ struct Supervisor {
     proven: Vec<BundleGeneration>,
     reports: mpsc::Sender<AgentMessage>,
     status: StatusRecord,
+    /// Counts the application's requests, if it shows its metrics.
+    requests: Option<RequestCounter>,
     verifier: Verifier,
     /// The generation that is looked at before it is written. A newer one replaces it.
     trial: Option<Trial>,
@@ -100,8 +106,11 @@ struct Supervisor {
     unverified: Option<Unverified>,
     /// The checks in progress.
     verification: Option<Verification>,
-    /// The reload in progress. A newer generation replaces it, so the application reloads once.
-    reload: Option<ReloadFuture>,
+    /// The reload in progress, and when it starts. A newer generation replaces it, so the
+    /// application reloads once.
+    reload: Option<(Instant, ReloadFuture)>,
+    /// Whether it was said that the application is not up, and cannot be told yet.
+    is_not_up_said: bool,
     /// When all containers restart, if they have to.
     restart_at: Option<Instant>,
     /// When the agent was started, and the containers with it.
@@ -168,6 +177,7 @@ pub async fn run(
 ) -> Result<Stopped, SupervisorError> {
     let volume = SecretsVolume::open(&config.files)?;
     let status = StatusRecord::new(&config, volume.status());
+    let requests = config.metrics.as_ref().map(RequestCounter::new);
     let AgentConfig { source, bundles, files, .. } = config;
     let wanted = files;
     let volumes = SecretVolumes::open(&wanted.volumes)?;
@@ -189,6 +199,7 @@ pub async fn run(
         events: event_sender,
         reports: report_receiver,
         held: held_receiver,
+        counts_requests: requests.is_some(),
         refused: refused_receiver,
     };
     let stopping = tasks.stopping();
@@ -210,11 +221,13 @@ pub async fn run(
         refused,
         reports,
         status,
+        requests,
         verifier,
         trial: None,
         unverified: None,
         verification: None,
         reload: None,
+        is_not_up_said: false,
         restart_at: None,
         started_at: Instant::now(),
         swapped_at: Instant::now(),
@@ -254,6 +267,11 @@ impl Supervisor {
                         self.apply_snapshot(snapshot, received_at);
                     }
                     Some(SourceEvent::TrustBundle { ca }) => self.save_trust_bundle(&ca),
+                    Some(SourceEvent::CountRequests { seconds }) => {
+                        if let Some(requests) = &mut self.requests {
+                            requests.count_for(seconds);
+                        }
+                    }
                     Some(SourceEvent::Connected) => self.status.connected(),
                     Some(SourceEvent::Disconnected { denied, reason }) => {
                         self.status.disconnected(&reason);
@@ -274,6 +292,7 @@ impl Supervisor {
                 end = verification_finished(&mut self.verification) => {
                     self.finish_verification(end);
                 }
+                () = requests_counted(&mut self.requests) => self.report_requests(),
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
             }
@@ -292,6 +311,14 @@ impl Supervisor {
                 "new trust bundle is in use, but not saved for the next start"
             ),
         }
+    }
+}
+
+/// Waits until the requests were counted once more, or forever if they are not.
+async fn requests_counted(requests: &mut Option<RequestCounter>) {
+    match requests {
+        Some(requests) => requests.next(status::now_milliseconds).await,
+        None => pending().await,
     }
 }
 

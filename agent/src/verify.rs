@@ -21,7 +21,7 @@ use std::time::Duration;
 use contract::layout::LOGIN_CHECK_PROGRAM;
 use contract::login_check::ConnectionMark;
 use contract::stream::{BundleGeneration, CheckOutcome, CheckResult};
-use contract::{AgentConfig, Check, Readiness};
+use contract::{AgentConfig, Check, FileName, Readiness, Redacted};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -38,6 +38,9 @@ const READINESS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The name of the readiness probe among the checks.
 const READINESS: &str = "readiness probe";
+
+/// The name of the reload among the checks.
+const RELOAD: &str = "reload";
 
 /// The checks of a pod.
 #[derive(Clone, Debug)]
@@ -174,6 +177,22 @@ impl GenerationChecks {
         results.extend(readiness);
         results
     }
+}
+
+/// The file with the private key of the first certificate in `pem`.
+pub(crate) fn private_key_of(pem: &Redacted, files: &FileContents) -> Option<FileName> {
+    certificate::private_key_of(pem, files)
+}
+
+/// The result of a reload of an application that looks at its new files meanwhile: as good as a
+/// check. `in_use` is whether it uses them; an error is what it has against them.
+#[must_use]
+pub(crate) fn reload_result(said: Result<(String, Option<bool>), String>) -> CheckResult {
+    let (outcome, detail, in_use) = match said {
+        Ok((detail, in_use)) => (CheckOutcome::Passed, detail, in_use),
+        Err(detail) => (CheckOutcome::Failed, detail, None),
+    };
+    CheckResult { check: RELOAD.to_owned(), outcome, in_use, detail }
 }
 
 /// Whether a check has failed.

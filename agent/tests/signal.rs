@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use agent::app::{Application, PROC, ReloadError, SignalError};
+use agent::plan::FileContents;
 use contract::agent_config::{Files, Source};
 use contract::annotations::FileMode;
 use contract::layout::{CONTAINER_VARIABLE, POD_UID_VARIABLE};
@@ -64,7 +65,7 @@ impl Container {
     async fn reload_in(&self, directory: &str) -> Result<ReloadOutcome, ReloadError> {
         let pod_uid = Some(self.pod_uid.clone());
         let application = Application::new(&config(directory), pod_uid, PROC.into()).unwrap();
-        let told = application.reload().await?;
+        let told = application.reload(&FileContents::new()).await?;
         application.watch(&told).await?;
         Ok(told.outcome)
     }
@@ -174,7 +175,7 @@ async fn without_a_process_the_application_counts_as_not_started() {
     let temp = tempfile::tempdir().unwrap();
     let application =
         Application::new(&config("/nowhere"), Some("nobody".to_owned()), temp.path().into());
-    let told = application.unwrap().reload().await.unwrap();
+    let told = application.unwrap().reload(&FileContents::new()).await.unwrap();
     assert_eq!(told.outcome, ReloadOutcome::NotNeeded);
 }
 
@@ -225,7 +226,7 @@ async fn a_process_that_waits_for_the_signal_gets_it() {
     let (_, mut output) = container.start(command);
     let application =
         Application::new(&config("/nowhere"), Some(container.pod_uid.clone()), PROC.into());
-    let told = application.unwrap().reload().await.unwrap();
+    let told = application.unwrap().reload(&FileContents::new()).await.unwrap();
     assert_eq!(told.outcome, ReloadOutcome::Signalled);
     assert_eq!(line(&mut output), "hup");
 }

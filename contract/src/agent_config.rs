@@ -12,6 +12,7 @@ use crate::annotations::FileMode;
 use crate::bundle::BundleRef;
 use crate::check::Check;
 use crate::file_path::{self, FilePath};
+use crate::metrics_endpoint::MetricsEndpoint;
 use crate::name::SecretName;
 use crate::readiness::Readiness;
 use crate::reload::Reload;
@@ -52,6 +53,10 @@ pub struct AgentConfig {
     /// The application's readiness probe, for a pod that names no check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<Readiness>,
+    /// Where the application counts its requests. An agent that does not know the field looks at
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsEndpoint>,
 }
 
 /// Where secrets come from.
@@ -166,6 +171,7 @@ impl AgentConfig {
             reload_timeout_seconds: None,
             verify: Vec::new(),
             readiness: None,
+            metrics: None,
         }
     }
 

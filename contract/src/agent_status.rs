@@ -34,6 +34,9 @@ pub struct AgentStatus {
     /// The generations that failed a check in this pod, and are not tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedGeneration>,
+    /// The application's requests, as the agent last counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestStatus>,
     /// What is wrong, the worst first. Empty where nothing is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<AgentProblem>,
@@ -118,6 +121,28 @@ pub struct RefusedGeneration {
     pub at: Option<u64>,
 }
 
+/// The application's requests since the agent was last asked to count them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestStatus {
+    /// The metric that they come from; absent where none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// When the agent last looked, in seconds since 1970.
+    pub at: u64,
+    /// For how long it has counted, in seconds.
+    pub seconds: u64,
+    /// The requests.
+    pub requests: u64,
+    /// Those that failed by the server's fault.
+    pub errors: u64,
+    /// Below how many milliseconds 95 of 100 requests stayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_milliseconds: Option<u64>,
+    /// Why they could not be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
 /// Something that is wrong, and what a person can do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentProblem {
@@ -197,6 +222,15 @@ mod tests {
                 reason: "tls=8443: port 8443 serves another certificate".into(),
                 at: Some(1_799_999_993),
             }],
+            requests: Some(RequestStatus {
+                metric: Some("http_requests_total".into()),
+                at: 1_799_999_999,
+                seconds: 6,
+                requests: 600,
+                errors: 3,
+                p95_milliseconds: Some(250),
+                detail: None,
+            }),
             problems: vec![AgentProblem {
                 problem: "generation 7 of api-prod failed tls=8443".into(),
                 what_to_do: "write a certificate that nginx can load".into(),

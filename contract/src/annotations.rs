@@ -17,6 +17,7 @@ use crate::bundle::BundleRef;
 use crate::check::Check;
 use crate::delivery::DeliveryRequest;
 use crate::file_path::FilePath;
+use crate::metrics_endpoint::MetricsEndpoint;
 use crate::name::SecretName;
 use crate::placement::Placement;
 use crate::reload::ReloadRequest;
@@ -42,6 +43,8 @@ pub const RELOAD_CONTAINER: &str = "enclii.io/reload-container";
 pub const RELOAD_TIMEOUT: &str = "enclii.io/reload-timeout";
 /// What must be true of the application after a reload.
 pub const VERIFY: &str = "enclii.io/verify";
+/// Where the application counts its requests.
+pub const METRICS: &str = "enclii.io/metrics";
 /// How the values reach the application.
 pub const DELIVER: &str = "enclii.io/deliver";
 /// Environment variables to remove when the webhook cannot know the bundle's keys.
@@ -89,8 +92,9 @@ pub const KEYS: &[(&str, &str)] = &[
     (SECRETS, "bundle names, comma separated; opts the pod in"),
     (
         RELOAD,
-        "none (default), signal=SIGHUP, http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted), or \
-         restart",
+        "none (default), signal=SIGHUP, http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted), \
+         haproxy=SOCKET (runtime API), postgres-reload=SECRET, redis-config=SECRET (each a login \
+         with the URL in the secret), or restart",
     ),
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
     (RELOAD_TIMEOUT, "how long a POST may take to be answered, 1s to 300s (default: 30s)"),
@@ -99,6 +103,11 @@ pub const KEYS: &[(&str, &str)] = &[
         "what must be true after a reload, separated by ; or line breaks: tls=PORT, \
          http=http://127.0.0.1:PORT/PATH, postgres=SECRET, mysql=SECRET, redis=SECRET, each with \
          options (sni=, certificate=, field=, timeout=); none (default: the readiness probe)",
+    ),
+    (
+        METRICS,
+        "PORT/PATH of the application's metrics (Prometheus), from which the agent counts requests \
+         while a new generation is looked at",
     ),
     (
         DELIVER,
@@ -142,6 +151,8 @@ pub struct Annotations {
     pub reload_timeout_seconds: Option<u32>,
     /// What must be true after a reload; `None` if the pod does not say, empty for nothing.
     pub verify: Option<Vec<Check>>,
+    /// Where the application counts its requests, if the pod says.
+    pub metrics: Option<MetricsEndpoint>,
     /// How the values reach the application.
     pub deliver: DeliveryRequest,
     /// The files to render from the secrets.
@@ -210,6 +221,7 @@ impl Annotations {
             reload_container,
             reload_timeout,
             verify,
+            metrics,
             deliver,
             env,
             plain_env,
@@ -234,6 +246,9 @@ impl Annotations {
                 one(seconds(text.trim()).map(Some))
             }),
             verify: errors.collect(VERIFY, verify, |text| checks(text).map(Some)),
+            metrics: errors.collect(METRICS, metrics, |text| {
+                one(text.trim().parse().map(Some).map_err(ValueError::Metrics))
+            }),
             deliver: errors.collect(DELIVER, deliver, deliveries),
             rendered: rendered(files, &mut errors),
             paths: paths(other_paths, &mut errors),

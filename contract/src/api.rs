@@ -17,6 +17,7 @@ mod login;
 mod metadata;
 mod object;
 mod page;
+mod pod_requests;
 mod pods;
 mod read;
 mod rotate;
@@ -41,6 +42,7 @@ pub use login::{
 pub use metadata::MetadataRequest;
 pub use object::Object;
 pub use page::Page;
+pub use pod_requests::PodRequests;
 pub use pods::{
     PodBundle, PodCheck, PodFailedGeneration, PodList, PodRefusedGeneration, PodStatus,
 };

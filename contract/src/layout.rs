@@ -49,6 +49,9 @@ pub const TEMPLATE_VOLUME: &str = "enclii-templates";
 /// Where the agent finds them, each by the name of the file that it renders.
 pub const TEMPLATE_DIRECTORY: &str = "/run/enclii/templates";
 
+/// Where the agent mounts the volume with HAProxy's socket.
+pub const SOCKET_DIRECTORY: &str = "/run/enclii/socket";
+
 /// Where the agent mounts the volumes that it fills in place of a Secret's, each by its name.
 pub const VOLUMES_DIRECTORY: &str = "/run/enclii/volumes";
 

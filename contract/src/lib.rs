@@ -20,6 +20,7 @@ pub mod login_check;
 pub mod loopback_url;
 #[cfg(feature = "api")]
 pub mod metadata;
+pub mod metrics_endpoint;
 pub mod name;
 pub mod placement;
 pub mod problem;
@@ -28,12 +29,14 @@ pub mod readiness;
 pub mod redacted;
 pub mod reload;
 pub mod rendered;
+pub mod requests;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod scope;
 pub mod secret_bundle;
 pub mod secret_ref;
 pub mod secret_volume;
+pub mod socket_path;
 pub mod stream;
 #[cfg(feature = "template")]
 pub mod template;
@@ -51,6 +54,7 @@ pub use delivery::{Delivery, DeliveryRequest};
 pub use exec_config::ExecConfig;
 pub use file_path::FilePath;
 pub use loopback_url::LoopbackUrl;
+pub use metrics_endpoint::MetricsEndpoint;
 pub use name::{FileName, SecretName};
 pub use placement::{Placement, PlacementError};
 pub use problem::Problem;
@@ -62,4 +66,5 @@ pub use scope::{Label, Scope};
 pub use secret_bundle::SecretBundle;
 pub use secret_ref::SecretRef;
 pub use secret_volume::SecretVolume;
+pub use socket_path::SocketPath;
 pub use vault_source::VaultSource;

@@ -17,9 +17,6 @@ pub const MAX_REQUEST_BYTES: usize = 32 << 10;
 /// The longest answer, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// The longest path of a file in a request, in bytes.
-pub const MAX_PATH_BYTES: usize = 4096;
-
 /// What the program is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginCheckRequest {
@@ -41,10 +38,11 @@ pub enum LoginAction {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<SessionsSince>,
     },
-    /// PostgreSQL reads its configuration again, and with it the files of its certificate.
+    /// PostgreSQL reads its configuration again, and with it the files of its certificate. Where
+    /// the program can read the certificate's file too, the server has to serve it afterwards.
     PostgresReload,
-    /// Redis reads the files of its certificate again.
-    RedisConfig(RedisTlsFiles),
+    /// Redis reads the files of its certificate again, which are where it has them already.
+    RedisConfig,
 }
 
 /// When the application was told of the new value.
@@ -65,18 +63,6 @@ pub struct ConnectionMark {
     pub server: String,
     /// The connection's number.
     pub connection: u64,
-}
-
-/// The files of Redis's certificate, as Redis sees them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RedisTlsFiles {
-    /// `tls-cert-file`.
-    pub certificate: String,
-    /// `tls-key-file`.
-    pub key: String,
-    /// `tls-ca-cert-file`, if it is to be read again too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
 }
 
 /// What the program found.
@@ -186,7 +172,6 @@ mod tests {
     fn messages_round_trip() {
         let mark = ConnectionMark { server: "a:3306".to_owned(), connection: 7 };
         let since = Some(SessionsSince { milliseconds_ago: 1500, mark: Some(mark) });
-        let files = RedisTlsFiles { certificate: "/c".into(), key: "/k".into(), ca: None };
         for (action, json) in [
             (
                 LoginAction::Login { server: LoginServer::Postgres, since: None },
@@ -201,8 +186,8 @@ mod tests {
                 r#"{"action":{"type":"postgres-reload"},"timeout_milliseconds":9}"#,
             ),
             (
-                LoginAction::RedisConfig(files),
-                r#"{"action":{"type":"redis-config","certificate":"/c","key":"/k"},"timeout_milliseconds":9}"#,
+                LoginAction::RedisConfig,
+                r#"{"action":{"type":"redis-config"},"timeout_milliseconds":9}"#,
             ),
         ] {
             let request = LoginCheckRequest { action, timeout_milliseconds: 9 };

@@ -6,6 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::loopback_url::{LoopbackUrl, LoopbackUrlError};
+use crate::name::SecretName;
+use crate::socket_path::{SocketPath, SocketPathError};
+
+mod signal;
+
+pub use signal::Signal;
 
 /// How the agent notifies the application.
 ///
@@ -25,6 +31,12 @@ pub enum Reload {
     },
     /// A POST to the application on the pod's loopback; a 2xx status means it was accepted.
     Http(LoopbackUrl),
+    /// HAProxy gets its certificates over its runtime API, at the socket's path in the agent.
+    Haproxy(SocketPath),
+    /// PostgreSQL reads its configuration again, by a login with the URL in this secret.
+    PostgresReload(SecretName),
+    /// Redis reads its certificate again, by a login with the URL in this secret.
+    RedisConfig(SecretName),
     /// All containers of the pod start again, for an application that reads its values only once
     /// (Kubernetes 1.36).
     Restart,
@@ -41,6 +53,12 @@ pub enum ReloadRequest {
     Signal(Signal),
     /// A POST.
     Http(LoopbackUrl),
+    /// HAProxy's runtime API, at the socket's path in the application's container.
+    Haproxy(SocketPath),
+    /// PostgreSQL's reload, by a login with the URL in this secret.
+    PostgresReload(SecretName),
+    /// Redis's configuration, by a login with the URL in this secret.
+    RedisConfig(SecretName),
     /// A restart of all containers.
     Restart,
 }
@@ -51,6 +69,15 @@ pub enum ReloadRequest {
 pub struct MissingContainerError;
 
 impl ReloadRequest {
+    /// The secret that it reads, if it names one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretName> {
+        match self {
+            Self::PostgresReload(url) | Self::RedisConfig(url) => Some(url),
+            Self::None | Self::Signal(_) | Self::Http(_) | Self::Haproxy(_) | Self::Restart => None,
+        }
+    }
+
     /// The notification, given the container to signal.
     ///
     /// # Errors
@@ -62,6 +89,9 @@ impl ReloadRequest {
                 Reload::Signal { signal, container: container.ok_or(MissingContainerError)? }
             }
             Self::Http(address) => Reload::Http(address),
+            Self::Haproxy(socket) => Reload::Haproxy(socket),
+            Self::PostgresReload(url) => Reload::PostgresReload(url),
+            Self::RedisConfig(url) => Reload::RedisConfig(url),
             Self::Restart => Reload::Restart,
         })
     }
@@ -92,6 +122,9 @@ impl From<Reload> for ReloadFields {
                 (ReloadRequest::Signal(signal), Some(container))
             }
             Reload::Http(address) => (ReloadRequest::Http(address), None),
+            Reload::Haproxy(socket) => (ReloadRequest::Haproxy(socket), None),
+            Reload::PostgresReload(url) => (ReloadRequest::PostgresReload(url), None),
+            Reload::RedisConfig(url) => (ReloadRequest::RedisConfig(url), None),
             Reload::Restart => (ReloadRequest::Restart, None),
         };
         Self { reload, reload_container }
@@ -101,10 +134,10 @@ impl From<Reload> for ReloadFields {
 /// Why a text is not a [`ReloadRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
-    /// Not one of the four forms.
+    /// Not one of the forms.
     #[error(
-        "parse reload {0:?}: must be none, signal=SIGHUP, http=http://127.0.0.1:PORT/PATH or \
-         restart"
+        "parse reload {0:?}: must be none, signal=SIGHUP, http=http://127.0.0.1:PORT/PATH, \
+         haproxy=SOCKET, postgres-reload=SECRET, redis-config=SECRET or restart"
     )]
     Form(String),
     /// Not a signal's name.
@@ -121,69 +154,12 @@ pub enum ReloadError {
     /// Not a URL of the pod's loopback.
     #[error("parse reload: {0}")]
     Address(#[from] LoopbackUrlError),
-}
-
-/// A signal that a process can catch, by its name on Linux.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signal {
-    name: &'static str,
-    number: u8,
-}
-
-// signal(7), numbers of x86 and ARM. SIGKILL and SIGSTOP, which no process can catch, have an error
-// of their own.
-const SIGNALS: &[(&str, u8)] = &[
-    ("SIGHUP", 1),
-    ("SIGINT", 2),
-    ("SIGQUIT", 3),
-    ("SIGUSR1", 10),
-    ("SIGUSR2", 12),
-    ("SIGALRM", 14),
-    ("SIGTERM", 15),
-    ("SIGCONT", 18),
-    ("SIGURG", 23),
-    ("SIGVTALRM", 26),
-    ("SIGPROF", 27),
-    ("SIGWINCH", 28),
-    ("SIGIO", 29),
-    ("SIGPWR", 30),
-];
-
-impl Signal {
-    /// The full name, as `SIGHUP`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.name
-    }
-
-    /// The number on Linux (x86, ARM).
-    #[must_use]
-    pub fn number(self) -> u8 {
-        self.number
-    }
-
-    /// Whether the set of caught signals of a process (`SigCgt` of `/proc/PID/status`, a bit mask
-    /// in which bit 0 is signal 1) holds this one.
-    #[must_use]
-    pub fn is_in(self, caught: u64) -> bool {
-        caught >> (self.number - 1) & 1 == 1
-    }
-}
-
-impl FromStr for Signal {
-    type Err = ReloadError;
-
-    fn from_str(text: &str) -> Result<Self, ReloadError> {
-        let full = if text.starts_with("SIG") { text.to_owned() } else { format!("SIG{text}") };
-        if matches!(full.as_str(), "SIGKILL" | "SIGSTOP") {
-            return Err(ReloadError::NotCatchable(full));
-        }
-        SIGNALS
-            .iter()
-            .find(|(name, _)| *name == full)
-            .map(|(name, number)| Self { name, number: *number })
-            .ok_or_else(|| ReloadError::UnknownSignal(text.chars().take(40).collect()))
-    }
+    /// Not the path of a socket.
+    #[error("parse reload: {0}")]
+    Socket(#[from] SocketPathError),
+    /// Not the name of a secret.
+    #[error("parse reload secret {0:?}: must be the name of a secret, whose value is the URL")]
+    Secret(String),
 }
 
 impl FromStr for ReloadRequest {
@@ -195,9 +171,16 @@ impl FromStr for ReloadRequest {
             None if text == "restart" => Ok(Self::Restart),
             Some(("signal", name)) => name.parse().map(Self::Signal),
             Some(("http", address)) => Ok(Self::Http(address.parse()?)),
+            Some(("haproxy", socket)) => Ok(Self::Haproxy(socket.parse()?)),
+            Some(("postgres-reload", name)) => secret(name).map(Self::PostgresReload),
+            Some(("redis-config", name)) => secret(name).map(Self::RedisConfig),
             _ => Err(ReloadError::Form(text.chars().take(200).collect())),
         }
     }
+}
+
+fn secret(name: &str) -> Result<SecretName, ReloadError> {
+    name.parse().map_err(|_| ReloadError::Secret(name.chars().take(80).collect()))
 }
 
 impl TryFrom<String> for ReloadRequest {
@@ -218,8 +201,11 @@ impl fmt::Display for ReloadRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
-            Self::Signal(signal) => write!(f, "signal={}", signal.name),
+            Self::Signal(signal) => write!(f, "signal={}", signal.name()),
             Self::Http(address) => write!(f, "http={address}"),
+            Self::Haproxy(socket) => write!(f, "haproxy={socket}"),
+            Self::PostgresReload(url) => write!(f, "postgres-reload={url}"),
+            Self::RedisConfig(url) => write!(f, "redis-config={url}"),
             Self::Restart => f.write_str("restart"),
         }
     }
@@ -239,6 +225,9 @@ mod tests {
             ("http=http://127.0.0.1:8080/-/reload", "http=http://127.0.0.1:8080/-/reload"),
             ("http=http://localhost:1/x?a=b", "http=http://localhost:1/x?a=b"),
             ("http=http://[::1]:65535", "http=http://[::1]:65535/"),
+            ("haproxy=/var/run/haproxy/admin.sock", "haproxy=/var/run/haproxy/admin.sock"),
+            ("postgres-reload=ADMIN_URL", "postgres-reload=ADMIN_URL"),
+            ("redis-config=redis.url", "redis-config=redis.url"),
         ] {
             let reload: ReloadRequest = text.parse().unwrap();
             assert_eq!(reload.to_string(), canonical);
@@ -268,6 +257,15 @@ mod tests {
             "http=http://127.0.0.1:80/a b",
             "http=http://127.0.0.1:80/a\r\nX: y",
             "http=http://127.0.0.1.evil:80/",
+            "haproxy=",
+            "haproxy=admin.sock",
+            "haproxy=/",
+            "haproxy=/run/../admin.sock",
+            "haproxy=ipv4@127.0.0.1:9999",
+            "postgres-reload",
+            "postgres-reload=",
+            "postgres-reload=postgres://u:p@h/d",
+            "redis-config=../URL",
             "exec=ls",
             "Restart",
             "restart=app",
@@ -286,16 +284,11 @@ mod tests {
         let expected = Reload::Signal { signal, container: "app".into() };
         assert_eq!(resolve("signal=SIGHUP", Some("app")), Ok(expected));
         assert!(resolve("http=http://127.0.0.1:1/", None).is_ok());
+        assert_eq!(
+            resolve("redis-config=URL", None),
+            Ok(Reload::RedisConfig("URL".parse().unwrap()))
+        );
         assert_eq!(resolve("none", None), Ok(Reload::None));
         assert_eq!(resolve("restart", None), Ok(Reload::Restart));
-    }
-
-    #[test]
-    fn the_caught_mask_counts_from_one() {
-        let hangup: Signal = "SIGHUP".parse().unwrap();
-        assert!(hangup.is_in(0b1));
-        assert!(!hangup.is_in(0b10));
-        let user: Signal = "SIGUSR1".parse().unwrap();
-        assert!(user.is_in(0x200));
     }
 }

@@ -1,5 +1,5 @@
-//! What the agent's container depends on in the pod: its user, the mode of the files, and the
-//! container that it signals.
+//! What the agent's container depends on in the pod: its user, the mode of the files, the container
+//! that it signals, and the socket over which it tells HAProxy.
 
 use contract::annotations::FileMode;
 use contract::exec_config::MAX_RESTART_GRACE_SECONDS;
@@ -11,6 +11,7 @@ use crate::choice::AgentUser;
 use crate::config::InjectionConfig;
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::haproxy_socket::HaproxySocket;
 use crate::kubernetes_version::KubernetesVersion;
 use crate::placement;
 use crate::pod::Pod;
@@ -25,6 +26,8 @@ pub(crate) struct AgentSettings<'p> {
     pub(crate) mode: FileMode,
     /// The container to signal, if the application reloads on a signal.
     pub(crate) signalled: Option<&'p str>,
+    /// HAProxy's socket, if it is told over that.
+    pub(crate) haproxy: Option<HaproxySocket<'p>>,
     /// Where the agent is; `None` if it ends when the files are written.
     pub(crate) placement: Option<Placement>,
     /// Whether the agent's exit restarts all containers.
@@ -43,7 +46,7 @@ const DEFAULT_UID: i64 = 65532;
 impl<'p> AgentSettings<'p> {
     /// Derives the settings from the application's containers.
     pub(crate) fn resolve(
-        pod: &Pod<'_>,
+        pod: &'p Pod<'_>,
         annotations: &Annotations,
         containers: &[AppContainer<'p>],
         config: &InjectionConfig,
@@ -59,12 +62,26 @@ impl<'p> AgentSettings<'p> {
             containers.iter().filter(|app| app.gets_secrets).map(|app| app.container.uid(pod));
         let first = uids.next().flatten();
         let common = first.filter(|_| uids.all(|uid| uid == first));
-        let uid = match signalled {
-            Some(app) => uid_of_signalled(pod, app, config.agent_user, diagnostics),
-            None => common.or(match config.agent_user {
+        let fallback = || {
+            common.or(match config.agent_user {
                 AgentUser::Fixed => Some(DEFAULT_UID),
                 AgentUser::Namespace => None,
-            }),
+            })
+        };
+        let haproxy = HaproxySocket::resolve(pod, annotations, containers, diagnostics);
+        let with_socket = haproxy.as_ref().and_then(|it| Some((it, containers.get(it.container)?)));
+        let uid = match (signalled, with_socket) {
+            (Some(app), _) => uid_of_signalled(pod, app, config.agent_user, diagnostics),
+            (None, Some((socket, app))) => {
+                let uid = app.container.uid(pod);
+                if let (None, Some(uid)) = (uid, fallback()) {
+                    let container = app.at(format_args!(""));
+                    let socket = printable(socket.original.as_str());
+                    diagnostics.warn(Warning::HaproxyUser { container, uid, socket });
+                }
+                uid.or_else(fallback)
+            }
+            (None, None) => fallback(),
         };
         // Kubelet reads the files of variables as root.
         let is_owners = (common.is_some() && common == uid) || !annotations.needs_volume();
@@ -85,7 +102,17 @@ impl<'p> AgentSettings<'p> {
         let restart_grace = (annotations.reload == ReloadRequest::Restart
             && annotations.deliver.restarts_commands())
         .then(|| restart_grace(pod));
-        Self { uid, mode, signalled, placement, restarts, restart_grace, selinux_level, resources }
+        Self {
+            uid,
+            selinux_level,
+            mode,
+            signalled,
+            haproxy,
+            placement,
+            restarts,
+            restart_grace,
+            resources,
+        }
     }
 
     /// The list of containers that the agent is in.

@@ -33,7 +33,7 @@ async fn act(
     let server = match action {
         LoginAction::Login { server, .. } => *server,
         LoginAction::PostgresReload => LoginServer::Postgres,
-        LoginAction::RedisConfig(_) => LoginServer::Redis,
+        LoginAction::RedisConfig => LoginServer::Redis,
     };
     let target = target::parse(server, url)?;
     match action {
@@ -47,6 +47,6 @@ async fn act(
             redis::login(&target, since.as_ref(), times).await
         }
         LoginAction::PostgresReload => postgres::reload(&target, times).await,
-        LoginAction::RedisConfig(files) => redis::set_tls_files(&target, files, times).await,
+        LoginAction::RedisConfig => redis::set_tls_files(&target, times).await,
     }
 }

@@ -1,8 +1,10 @@
 //! PostgreSQL.
 
+mod certificate;
 mod refusal;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use contract::login_check::{LoginCheckAnswer, Refusal, Sessions, SessionsSince, Unreachable};
@@ -17,6 +19,7 @@ use crate::driven::{Driver, driven};
 use crate::failure::Failure;
 use crate::target::{Endpoint, Target};
 use crate::times::Times;
+use crate::tls::fingerprint_of_file;
 
 /// What checks call themselves, so that they are not counted as sessions of the application.
 const APPLICATION_NAME: &str = "enclii-check";
@@ -71,7 +74,8 @@ pub(crate) async fn login(
     Ok(answer)
 }
 
-/// Has the server read its configuration again, and waits until it has.
+/// Has the server read its configuration again, and waits until it has. Its answer to that does not
+/// tell whether it took its certificate: it keeps the old one if the new one is broken.
 pub(crate) async fn reload(target: &Target, times: Times) -> Result<LoginCheckAnswer, Failure> {
     let mut session = PostgresSession::open(target, times.deadline).await?;
     // Each session reads the configuration for itself. Where it cannot, the time stays.
@@ -86,7 +90,7 @@ pub(crate) async fn reload(target: &Target, times: Times) -> Result<LoginCheckAn
     while Instant::now() < end {
         sleep(RELOAD_POLL).await;
         if session.row(loaded).await? != before {
-            return Ok(session.link.answer("configuration read again", session.endpoint));
+            return session.reloaded().await;
         }
     }
     // Only a superuser may look at what is wrong.
@@ -117,6 +121,26 @@ impl<'t> PostgresSession<'t> {
                 Err(Failure::unreachable(Unreachable::Timeout, detail))
             }
         }
+    }
+
+    /// The answer after a reload, once the certificate is the one in its file.
+    async fn reloaded(&mut self) -> Result<LoginCheckAnswer, Failure> {
+        let mut answer = self.link.answer("configuration read again", self.endpoint);
+        // That of this connection may be the one before.
+        answer.certificate_sha256 = None;
+        let query = "SELECT current_setting('ssl'), current_setting('ssl_cert_file')";
+        let row = self.row(query).await?;
+        let [Some(ssl), Some(path)] = row.as_slice() else { return Ok(answer) };
+        let wanted = fingerprint_of_file(Path::new(path)).filter(|_| ssl == "on");
+        let Some(wanted) = wanted else {
+            answer.detail.push_str("; its certificate was not looked at");
+            return Ok(answer);
+        };
+        let end = self.deadline.min(Instant::now() + RELOAD_TIMEOUT);
+        certificate::until_served(self.endpoint, &wanted, end).await?;
+        answer.detail.push_str("; it serves its certificate");
+        answer.certificate_sha256 = Some(wanted);
+        Ok(answer)
     }
 
     async fn sessions(&mut self, since: &SessionsSince, started: Instant) -> Option<Sessions> {

@@ -3,8 +3,10 @@
 mod clients;
 mod refusal;
 
+use std::collections::BTreeMap;
+
 use contract::login_check::{
-    ConnectionMark, LoginCheckAnswer, RedisTlsFiles, Sessions, SessionsSince, Unreachable,
+    ConnectionMark, LoginCheckAnswer, Refusal, Sessions, SessionsSince, Unreachable,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError, cmd};
@@ -48,22 +50,41 @@ pub(crate) async fn login(
 }
 
 /// Has the server read the files of its certificate again. Setting a path to what it is already
-/// does that.
+/// does that, and cuts no session.
 pub(crate) async fn set_tls_files(
     target: &Target,
-    files: &RedisTlsFiles,
     times: Times,
 ) -> Result<LoginCheckAnswer, Failure> {
     let mut session = RedisSession::open(target, times.deadline).await?;
-    // All in one command: a key alone would not match the certificate that is there.
-    let mut command = cmd("CONFIG");
-    command.arg("SET").arg("tls-cert-file").arg(&files.certificate);
-    command.arg("tls-key-file").arg(&files.key);
-    if let Some(ca) = &files.ca {
-        command.arg("tls-ca-cert-file").arg(ca);
-    }
     let endpoint = session.endpoint;
-    let result: Result<(), RedisError> = session.query(&command).await?;
+    let get = || {
+        let mut command = cmd("CONFIG");
+        command.arg("GET").arg("tls-*-file");
+        command
+    };
+    let result: Result<BTreeMap<String, String>, RedisError> = session.query(&get()).await?;
+    let paths = result.map_err(|error| refusal::failure(endpoint, &error))?;
+    let set = |names: &[&str]| {
+        let mut command = cmd("CONFIG");
+        command.arg("SET");
+        for name in names {
+            if let Some(path) = paths.get(*name).filter(|path| !path.is_empty()) {
+                command.arg(name).arg(path);
+            }
+        }
+        command
+    };
+    if paths.get("tls-cert-file").is_none_or(String::is_empty) {
+        let detail = format!("{endpoint}: it has no tls-cert-file");
+        return Err(Failure::refused(Refusal::Configuration, detail));
+    }
+    // All in one command: a key alone would not match the certificate that is there.
+    let all = set(&["tls-cert-file", "tls-key-file", "tls-ca-cert-file"]);
+    let mut result: Result<(), RedisError> = session.query(&all).await?;
+    // Before Redis 7 it takes one of them, and reads all files then.
+    if result.as_ref().is_err_and(refusal::is_of_many_settings) {
+        result = session.query(&set(&["tls-cert-file"])).await?;
+    }
     result.map_err(|error| refusal::of_config_set(endpoint, &error))?;
     Ok(session.link.answer("certificate read again", endpoint))
 }

@@ -129,6 +129,13 @@ fn roots(
     }
 }
 
+/// The hash of the first certificate in a file; `None` if there is none that can be read here.
+pub(crate) fn fingerprint_of_file(path: &Path) -> Option<String> {
+    let pem = read_file(path).ok()?;
+    let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
+    Some(hex(digest(&SHA256, &certificate).as_ref()))
+}
+
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Without waiting for whoever would write to a pipe.
     if !std::fs::metadata(path)?.is_file() {

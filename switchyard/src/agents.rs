@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use contract::api::PodCheck;
+use contract::api::{PodCheck, PodRequests};
+use contract::requests::RequestWindow;
 use contract::stream::{BundleGeneration, CheckStage};
 use jiff::Timestamp;
 use runtime::backoff::Backoff;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::audit::Pod;
+use crate::pod_requests::CountedRequests;
 use crate::repository::{AgentState, CheckedStages, Repository, RepositoryError};
 
 /// How often what has changed is written.
@@ -33,6 +35,10 @@ const BATCH_SIZE: usize = 128;
 /// ended and could not be written yet.
 const MAX_AGENTS: usize = 20_000;
 
+/// Of how many pods requests are kept at most, some 20 KiB each. Others are asked to count too, and
+/// what they say is dropped.
+const MAX_COUNTING: usize = 1000;
+
 /// The agents of this replica's streams. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agents(Arc<Mutex<HashMap<String, KnownAgent>>>);
@@ -43,6 +49,8 @@ struct KnownAgent {
     /// How many streams its pod has open.
     streams: usize,
     is_changed: bool,
+    /// What it counts of its application's requests, while its stream is open.
+    requests: Option<CountedRequests>,
 }
 
 /// The stream of an agent, until it is dropped.
@@ -64,14 +72,15 @@ impl Agents {
         if agents.len() >= MAX_AGENTS {
             agents.retain(|_, agent| agent.streams > 0);
         }
-        let (streams, checks) = match agents.remove(&pod.uid) {
-            Some(known) => (known.streams, known.state.checks),
-            None => (0, CheckedStages::default()),
+        let (streams, checks, requests) = match agents.remove(&pod.uid) {
+            Some(known) => (known.streams, known.state.checks, known.requests),
+            None => (0, CheckedStages::default(), None),
         };
         let (pod, connected_at, disconnected_at) = (pod.clone(), Timestamp::now(), None);
         let uid = pod.uid.clone();
         let state = AgentState { pod, agent, connected_at, disconnected_at, refused, checks };
-        agents.insert(uid.clone(), KnownAgent { state, streams: streams + 1, is_changed: true });
+        let streams = streams + 1;
+        agents.insert(uid.clone(), KnownAgent { state, streams, is_changed: true, requests });
         drop(agents);
         AgentConnection { agents: self.clone(), uid }
     }
@@ -79,6 +88,11 @@ impl Agents {
     /// What the agent of a pod says, if it has a stream here, or had one a moment ago.
     pub(crate) fn state(&self, uid: &str) -> Option<AgentState> {
         self.lock().get(uid).map(|it| it.state.clone())
+    }
+
+    /// What the agent of a pod counts of its application's requests.
+    pub(crate) fn requests(&self, uid: &str) -> Option<PodRequests> {
+        self.lock().get(uid)?.requests.as_ref().map(CountedRequests::status)
     }
 
     /// Writes what changes to the ledger, until the drain.
@@ -178,6 +192,24 @@ impl AgentConnection {
         self.change(|it| it.state.checks.put(stage, checks));
     }
 
+    /// The agent has counted requests. Returns whether they are kept.
+    pub(crate) fn counted(
+        &self,
+        metric: &str,
+        bounds: Vec<u64>,
+        windows: Vec<RequestWindow>,
+    ) -> bool {
+        let mut agents = self.agents.lock();
+        let is_first = agents.get(&self.uid).is_some_and(|it| it.requests.is_none());
+        let counting = || agents.values().filter(|it| it.requests.is_some()).count();
+        if is_first && counting() >= MAX_COUNTING {
+            return false;
+        }
+        let Some(agent) = agents.get_mut(&self.uid) else { return false };
+        let message = (metric, bounds, windows);
+        CountedRequests::add(&mut agent.requests, message, Timestamp::now())
+    }
+
     fn change(&self, change: impl FnOnce(&mut KnownAgent)) {
         if let Some(agent) = self.agents.lock().get_mut(&self.uid) {
             change(agent);
@@ -192,6 +224,7 @@ impl Drop for AgentConnection {
             it.streams = it.streams.saturating_sub(1);
             if it.streams == 0 {
                 it.state.disconnected_at = Some(Timestamp::now());
+                it.requests = None;
             }
         });
     }
@@ -228,6 +261,26 @@ mod tests {
         assert_eq!(agents.take_changed().len(), 1);
         agents.wrote(&["1".to_owned()], true);
         assert_eq!(agents.state("1"), None);
+    }
+
+    #[test]
+    fn requests_are_kept_while_the_stream_is_open_and_of_so_many_pods() {
+        let agents = Agents::default();
+        let window = || {
+            let (requests, errors, latency) = (9, 1, Vec::new());
+            vec![RequestWindow { at: 1, milliseconds: 1000, requests, errors, latency }]
+        };
+        let open: Vec<_> = (0..=MAX_COUNTING)
+            .map(|uid| agents.connect(&pod(&uid.to_string()), "a".into(), vec![]))
+            .collect();
+        let kept = open.iter().filter(|it| it.counted("m", vec![], window())).count();
+        assert_eq!(kept, MAX_COUNTING);
+        assert_eq!(agents.requests("0").unwrap().requests, 9);
+        assert!(open[0].counted("m", vec![], window()));
+        assert_eq!(agents.requests("0").unwrap().requests, 18);
+        assert_eq!(agents.requests(&MAX_COUNTING.to_string()), None);
+        drop(open);
+        assert_eq!(agents.requests("0"), None);
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod ledger_key;
 mod ledger_watch;
 mod metrics;
 pub mod namespaces;
+mod pod_requests;
 pub mod policy;
 pub mod publisher;
 pub mod references;

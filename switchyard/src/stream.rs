@@ -13,6 +13,7 @@ mod holdings;
 mod login;
 mod report_effects;
 mod reports;
+mod requests;
 mod reviews;
 mod stream_end;
 #[cfg(test)]

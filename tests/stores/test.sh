@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the tests that need root, or a real PostgreSQL, MariaDB, Redis, Vault or rsyslog on this
-# machine. Installs or builds what is missing. ENCLII_CRASH_KILLS sets how often the crash tests
-# kill each program.
+# Runs the tests that need root, or a real PostgreSQL, MariaDB, Redis, HAProxy, Prometheus, Vault or
+# rsyslog on this machine. Installs or builds what is missing. ENCLII_CRASH_KILLS sets how often the
+# crash tests kill each program.
 HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
 # shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
@@ -15,7 +15,8 @@ require_packages util-linux:setpriv rsyslog:rsyslogd \
 	"rsyslog-openssl:/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so" strace:strace \
 	e2fsprogs:mkfs.ext4 openssl:openssl \
 	postgresql-15:/usr/lib/postgresql/15/bin/postgres \
-	redis-server:redis-server redis-tools:redis-cli \
+	redis-server:redis-server redis-tools:redis-cli haproxy:haproxy \
+	prometheus:prometheus \
 	mariadb-server-core:mariadbd mariadb-client-core:mariadb
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
@@ -24,4 +25,5 @@ export ENCLII_VAULT
 tests=(cargo test --locked --workspace --no-fail-fast)
 # The tests mount small file systems in a mount namespace of their own, which ends with them.
 unshare --mount "${tests[@]}" --lib --test system --test memory --test signal -- --ignored
-"${tests[@]}" --test sealing --test vault --test replicas --test crash --test logins
+"${tests[@]}" --test sealing --test vault --test replicas --test crash --test logins \
+	--test reload

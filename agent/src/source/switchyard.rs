@@ -185,6 +185,7 @@ impl Switchyard {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             holds: channels.held.borrow().clone(),
             refused: channels.refused.borrow().generations(),
+            counts_requests: channels.counts_requests,
         };
         stream.send(&hello).await?;
         if let Some(report) = unsent.as_ref() {
@@ -212,6 +213,10 @@ impl Switchyard {
                 ServerMessage::Ping => {
                     self.send_newer_token(stream, sent).await?;
                     stream.send(&AgentMessage::Pong).await?;
+                }
+                ServerMessage::CountRequests { seconds } => {
+                    let event = SourceEvent::CountRequests { seconds };
+                    channels.events.send(event).await.map_err(|_| StreamError::Stopping)?;
                 }
                 ServerMessage::Refused { detail } => return Ok(StreamEnd::Refused(detail)),
                 ServerMessage::LoginRequired { detail } => {

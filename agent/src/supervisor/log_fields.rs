@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contract::FileName;
-use contract::stream::{BundleGeneration, ReloadOutcome};
+use contract::stream::BundleGeneration;
 
 /// The bundles' names, comma separated.
 pub(super) fn bundles(held: &[BundleGeneration]) -> String {
@@ -28,15 +28,6 @@ pub(super) fn names(names: &BTreeSet<FileName>) -> String {
 /// A duration in milliseconds, to the microsecond.
 pub(super) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// How the application was told to reload.
-pub(super) fn method(outcome: ReloadOutcome) -> &'static str {
-    match outcome {
-        ReloadOutcome::Signalled => "signal",
-        ReloadOutcome::Accepted => "http",
-        ReloadOutcome::NotNeeded | ReloadOutcome::Failed => "none",
-    }
 }
 
 #[cfg(test)]

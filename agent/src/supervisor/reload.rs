@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{ReloadFuture, Supervisor, log_fields};
 use crate::app::{ReloadError, Told};
 use crate::error::error_chain;
+use crate::plan::{CurrentFiles, FileContents};
 use crate::schedule;
 
 impl Supervisor {
@@ -80,30 +81,63 @@ impl Supervisor {
     /// Tells the application, and drops what is in progress of an earlier generation.
     pub(super) fn tell(&mut self) {
         self.verification = None;
+        self.is_not_up_said = false;
+        let now = Instant::now();
+        // One that is in progress counts, but not one that still waits for its time: many
+        // generations in a row would put it off for ever.
+        if self.reload.as_ref().is_some_and(|(at, _)| *at <= now) {
+            self.last_reload = Some(now);
+        }
         if self.files.is_signal_fatal()
             && let Some(error) = self.application.known_fatal()
         {
             self.reload = None;
             return self.finish_reload(Err(error));
         }
+        self.tell_at(now + schedule::reload_delay(self.last_reload.map(|at| now - at)));
+    }
+
+    fn tell_at(&mut self, at: Instant) {
         let application = self.application.clone();
-        let not_before = self.last_reload.map(|at| at + schedule::MIN_RELOAD_INTERVAL);
-        let at = not_before.map_or_else(Instant::now, |at| at.max(Instant::now()));
-        self.last_reload = Some(at);
-        self.reload = Some(Box::pin(async move {
+        // Only those that need values get them.
+        let files = match application.can_refuse().then(|| self.files.current()) {
+            Some(CurrentFiles::Readable(files)) => files,
+            Some(CurrentFiles::None | CurrentFiles::Unreadable) | None => FileContents::new(),
+        };
+        let reload = async move {
             sleep_until(at).await;
-            application.reload().await
-        }));
+            application.reload(&files).await
+        };
+        self.reload = Some((at, Box::pin(reload)));
     }
 
     /// Looks whether the application has taken up the generation, if there is something to look at.
     pub(super) fn finish_reload(&mut self, told: Result<Told, ReloadError>) {
         self.reload = None;
         self.last_reload = Some(Instant::now());
+        if let Some(error) = told.as_ref().err().filter(|error| error.is_not_up()) {
+            return self.tell_later(error);
+        }
         if let Some(told) = self.start_verification(told) {
             self.mark_proven();
             self.taken_up(told.map(|told| told.outcome));
         }
+    }
+
+    /// The application is not up. It is told once it is, and its checks are made then: what it has
+    /// read before is not known, and a check would find nobody.
+    fn tell_later(&mut self, error: &ReloadError) {
+        let detail = error_chain(error);
+        self.tell_at(Instant::now() + schedule::not_up_delay(runtime::backoff::random()));
+        if std::mem::replace(&mut self.is_not_up_said, true) {
+            return;
+        }
+        tracing::warn!(error = detail, "application is not up, it is told once it is");
+        let took = self.swapped_at.elapsed();
+        self.status.reloaded(ReloadOutcome::Failed, took, Some(detail.clone()));
+        self.report_applied(ReloadOutcome::Failed);
+        let wanted = self.held.borrow().clone();
+        self.report(AgentMessage::Failed { wanted, step: FailedStep::Reload, detail });
     }
 
     /// Remembers that the signal has ended the application, so that it is not sent again.
@@ -136,7 +170,7 @@ impl Supervisor {
                         tracing::info!("application is not running yet, no reload needed");
                     }
                     _ => tracing::info!(
-                        by = log_fields::method(outcome),
+                        by = self.application.method(),
                         milliseconds,
                         "application reloaded"
                     ),
@@ -163,10 +197,10 @@ impl Supervisor {
 
 /// Waits for the reload in progress, or forever if there is none.
 pub(super) async fn reload_finished(
-    reload: &mut Option<ReloadFuture>,
+    reload: &mut Option<(Instant, ReloadFuture)>,
 ) -> Result<Told, ReloadError> {
     match reload {
-        Some(reload) => reload.await,
+        Some((_, reload)) => reload.await,
         None => pending().await,
     }
 }

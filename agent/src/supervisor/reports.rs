@@ -3,7 +3,7 @@
 use contract::FileName;
 use contract::stream::{AgentMessage, FailedStep, ReloadOutcome};
 
-use super::{Supervisor, log_fields};
+use super::{KEPT_FOR_REPORTS, Supervisor, log_fields};
 
 impl Supervisor {
     /// A variable of a running container never changes.
@@ -35,6 +35,19 @@ impl Supervisor {
         let failed = ReloadOutcome::Failed;
         self.report(AgentMessage::Applied { holds: holds.clone(), reload: failed });
         self.report(AgentMessage::Failed { wanted: holds, step: FailedStep::Reload, detail });
+    }
+
+    /// Sends what the application's requests are, unless other reports wait for a connection: these
+    /// counts wait where they are.
+    pub(super) fn report_requests(&mut self) {
+        let Some(requests) = &mut self.requests else { return };
+        self.status.requests(requests.status());
+        if self.reports.capacity() <= KEPT_FOR_REPORTS {
+            return;
+        }
+        if let Some(message) = requests.message() {
+            self.report(message);
+        }
     }
 
     pub(super) fn report(&self, message: AgentMessage) {

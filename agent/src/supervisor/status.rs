@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::agent_config::Source;
 use contract::agent_status::{
-    AgentProblem, AgentStatus, BundleStatus, CheckRun, ReloadStatus, SourceStatus,
+    AgentProblem, AgentStatus, BundleStatus, CheckRun, ReloadStatus, RequestStatus, SourceStatus,
 };
 use contract::stream::{BundleGeneration, CheckResult, CheckStage, ReloadOutcome};
 use contract::{AgentConfig, BundleRef};
@@ -45,6 +45,7 @@ impl StatusRecord {
             reload: None,
             checks: Vec::new(),
             refused: Vec::new(),
+            requests: None,
             problems: Vec::new(),
         };
         let status = match earlier {
@@ -127,6 +128,12 @@ impl StatusRecord {
         self.is_written = false;
     }
 
+    /// The application's requests were counted.
+    pub(super) fn requests(&mut self, requests: RequestStatus) {
+        self.status.requests = Some(requests);
+        self.is_written = false;
+    }
+
     /// A generation could not become files, for this reason.
     pub(super) fn not_written(&mut self, reason: &str) {
         self.unwritten = Some(reason.to_owned());
@@ -183,6 +190,12 @@ fn nothing_of(bundle: &BundleRef) -> BundleStatus {
 #[must_use]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Likewise, in milliseconds.
+pub(super) fn now_milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -122,22 +122,30 @@ impl Supervisor {
         &mut self,
         told: Result<Told, ReloadError>,
     ) -> Option<Result<Told, ReloadError>> {
+        // What an application says that looks at its new files is as good as a check.
+        let said = match &told {
+            Ok(told) => told.taken_up.clone().map(|it| Ok((it.detail, it.in_use))),
+            Err(error) => error.refusal().map(Err),
+        };
+        let is_refused = matches!(said, Some(Err(_)));
+        let is_signalled = told.as_ref().is_ok_and(|told| told.outcome == ReloadOutcome::Signalled);
+        let Unverified { checks, restores } = self.unverified.take().unwrap_or_default();
         // An application that is not running reads the new files when it starts.
         let is_absent = self.application.wants_reload()
             && told.as_ref().is_ok_and(|told| told.outcome == ReloadOutcome::NotNeeded);
-        let unverified = self.unverified.take().filter(|it| it.has_checks() && !is_absent);
-        let is_signalled = told.as_ref().is_ok_and(|told| told.outcome == ReloadOutcome::Signalled);
-        if unverified.is_none() && !is_signalled {
+        // One that does not take the new files needs no other check.
+        let checks = if is_absent || is_refused { Default::default() } else { checks };
+        if checks.is_empty() && restores.is_none() && said.is_none() && !is_signalled {
             return Some(told);
         }
-        let Unverified { checks, restores } = unverified.unwrap_or_default();
         let (application, swapped_at) = (self.application.clone(), self.swapped_at);
         let end = Box::pin(async move {
             let watch = async {
                 let told = told?;
                 application.watch(&told).await.map(|()| told.outcome)
             };
-            let (told, results) = tokio::join!(watch, checks.run(swapped_at));
+            let (told, mut results) = tokio::join!(watch, checks.run(swapped_at));
+            results.extend(said.map(verify::reload_result));
             VerificationEnd { told, results }
         });
         self.verification = Some(Verification { restores, end });

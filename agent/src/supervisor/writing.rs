@@ -3,7 +3,7 @@
 use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
 use tokio::time::Instant;
 
-use super::{Mode, Supervisor, log_fields};
+use super::{Mode, Supervisor, Unverified, log_fields};
 use crate::app::Told;
 use crate::error::error_chain;
 use crate::files::VolumeError;
@@ -89,7 +89,8 @@ impl Supervisor {
         let is_change = change == FilesChange::Changed;
         let reload = is_change && self.application.wants_reload();
         let unverified = if is_change { self.prepare_verification(&desired, before) } else { None };
-        let is_checked = unverified.as_ref().is_some_and(|it| it.has_checks());
+        let can_fail = |it: &Unverified| it.has_checks() || self.application.can_refuse();
+        let is_checked = unverified.as_ref().is_some_and(can_fail);
         let recorded = if is_checked { self.record_proven() } else { Ok(()) };
         match recorded.and_then(|()| self.files.publish(&desired, reload)) {
             Ok(()) => {

@@ -1,6 +1,6 @@
 //! Certificates among the files: which one a check means, and whether it has a private key. Pure.
 
-use contract::{FileName, SecretName};
+use contract::{FileName, Redacted, SecretName};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -74,19 +74,33 @@ pub(super) fn find(
 
 /// Whether the files hold the private key of a certificate.
 pub(super) fn key_state(files: &FileContents, certificate: &ServerCertificate) -> KeyState {
-    let mut keys = files.values().filter_map(|it| PrivateKeyDer::from_pem_slice(it.expose()).ok());
-    let mut state = KeyState::Absent;
-    let belongs = |key: PrivateKeyDer<'static>| {
-        let key = any_supported_type(&key).ok()?;
-        CertifiedKey::new(vec![certificate.leaf.clone()], key).keys_match().ok()
-    };
-    if keys.any(|key| {
-        state = KeyState::Mismatch;
-        belongs(key).is_some()
-    }) {
-        return KeyState::Present;
+    let mut keys = private_keys(files).peekable();
+    if keys.peek().is_none() {
+        return KeyState::Absent;
     }
-    state
+    match keys.any(|(_, key)| belongs(&certificate.leaf, &key)) {
+        true => KeyState::Present,
+        false => KeyState::Mismatch,
+    }
+}
+
+/// The file with the private key of the first certificate in `pem`.
+pub(super) fn private_key_of(pem: &Redacted, files: &FileContents) -> Option<FileName> {
+    let leaf = leaf(pem.expose())?;
+    let mut keys = private_keys(files);
+    keys.find(|(_, key)| belongs(&leaf, key)).map(|(file, _)| file.clone())
+}
+
+fn private_keys(files: &FileContents) -> impl Iterator<Item = (&FileName, PrivateKeyDer<'static>)> {
+    files
+        .iter()
+        .filter_map(|(file, it)| Some((file, PrivateKeyDer::from_pem_slice(it.expose()).ok()?)))
+}
+
+/// Whether a private key is that of a certificate, as far as the library can read both.
+fn belongs(leaf: &CertificateDer<'static>, key: &PrivateKeyDer<'static>) -> bool {
+    let key = any_supported_type(key).ok();
+    key.is_some_and(|key| CertifiedKey::new(vec![leaf.clone()], key).keys_match().is_ok())
 }
 
 fn leaf(pem: &[u8]) -> Option<CertificateDer<'static>> {
@@ -95,7 +109,6 @@ fn leaf(pem: &[u8]) -> Option<CertificateDer<'static>> {
 
 #[cfg(test)]
 mod tests {
-    use contract::Redacted;
     use rcgen::{CertifiedKey as Generated, generate_simple_self_signed};
 
     use super::*;

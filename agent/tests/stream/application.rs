@@ -1,7 +1,7 @@
 //! The application reloads on a POST, once for each generation.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contract::stream::{AgentMessage, FailedStep, ReloadOutcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -181,6 +181,95 @@ async fn generations_in_quick_succession_share_a_reload() {
     assert!((1..=3).contains(&reloads), "{reloads}");
     assert_eq!(it.pod.file("A").as_deref(), Some(&b"5"[..]));
     it.endpoint.expect_no_request().await;
+}
+
+#[tokio::test]
+async fn keys_that_change_together_are_one_reload() {
+    let mut it = RunningApplication::start().await;
+    let names: Vec<String> = (0..20).map(|number| format!("KEY_{number}")).collect();
+    let secrets: Vec<_> = names.iter().map(|name| (name.as_str(), &b"new"[..])).collect();
+    it.session.send(&snapshot(2, &secrets)).await;
+    it.endpoint.answer("200 OK").await;
+    assert_eq!(it.pod.file("KEY_19").as_deref(), Some(&b"new"[..]));
+    assert_eq!(applied(&it.session.receive().await), (2, ReloadOutcome::Accepted));
+    it.endpoint.expect_no_request().await;
+}
+
+#[tokio::test]
+async fn many_generations_in_a_row_neither_multiply_the_reloads_nor_put_them_off() {
+    let mut it = RunningApplication::start().await;
+    let started = Instant::now();
+    let mut reloads: Vec<Instant> = Vec::new();
+    let send = async {
+        for generation in 2..=41 {
+            let value = generation.to_string();
+            it.session.send(&snapshot(generation, &[("A", value.as_bytes())])).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Instant::now()
+    };
+    let reload = async {
+        loop {
+            it.endpoint.answer("200 OK").await;
+            reloads.push(Instant::now());
+        }
+    };
+    let last_sent = tokio::select! {
+        last = send => last,
+        () = reload => unreachable!(),
+    };
+    // The application is told meanwhile, and at most once in an interval.
+    let intervals = last_sent.duration_since(started).as_millis() / 100;
+    assert!(reloads.len() > 2, "{reloads:?}");
+    assert!(reloads.len() as u128 <= intervals + 2, "{} in {intervals}", reloads.len());
+    // The last one is told soon, unless it was already.
+    let last = async {
+        loop {
+            let report = applied(&it.session.receive().await);
+            if report.0 == 41 {
+                return;
+            }
+        }
+    };
+    let rest = async {
+        loop {
+            it.endpoint.answer("200 OK").await;
+        }
+    };
+    tokio::select! {
+        () = last => {}
+        () = rest => unreachable!(),
+    }
+    assert!(last_sent.elapsed() < Duration::from_secs(2), "{:?}", last_sent.elapsed());
+}
+
+/// The agent says after 30 s that nobody listens, so this takes as long.
+#[tokio::test]
+async fn an_application_that_is_not_up_is_told_once_it_is_and_checked_then() {
+    let endpoint = ReloadEndpoint::new().await;
+    let (address, reload) = (endpoint.0.local_addr().unwrap(), endpoint.reload());
+    drop(endpoint);
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let mut config = pod.config(server.address(), &ca.pem, &reload);
+    config.verify = vec![format!("http=http://{address}/ready").parse().unwrap()];
+    let _agent = Pod::start_with(config);
+    let (mut session, _) = server.session().await;
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    let report = timeout(Duration::from_secs(60), session.receive_slowly()).await.unwrap();
+    assert_eq!(applied(&report), (2, ReloadOutcome::Failed));
+    let report = session.receive().await;
+    assert!(matches!(report, AgentMessage::Failed { step: FailedStep::Reload, .. }), "{report:?}");
+    // The new generation stays, though a check finds nobody.
+    assert_eq!(pod.file("A").as_deref(), Some(&b"2"[..]));
+    let endpoint = ReloadEndpoint(TcpListener::bind(address).await.unwrap());
+    assert!(endpoint.answer("200 OK").await.starts_with("POST /-/reload"));
+    assert!(endpoint.answer("200 OK").await.starts_with("GET /ready"));
+    let report = session.receive().await;
+    assert!(matches!(report, AgentMessage::Checked { .. }), "{report:?}");
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod login;
 mod logins;
 mod once;
 mod pod;
+mod requests;
 mod server;
 mod variables;
 mod verification;

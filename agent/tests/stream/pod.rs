@@ -77,9 +77,14 @@ impl Pod {
         verifier: Verifier,
         pod_uid: Option<&str>,
     ) -> Agent {
-        let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
         let application = Application::new(&config, pod_uid.map(str::to_owned), PROC.into());
-        let application = application.unwrap();
+        Self::start_for(config, (application.unwrap(), verifier))
+    }
+
+    /// Starts an agent with this application.
+    pub(crate) fn start_for(config: AgentConfig, of: (Application, Verifier)) -> Agent {
+        let (application, verifier) = of;
+        let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {

@@ -133,6 +133,7 @@ impl Cluster {
             reload_timeout_seconds: None,
             verify: Vec::new(),
             readiness: None,
+            metrics: None,
         };
         VaultPod { directory, config, agent: None }
     }

@@ -215,7 +215,12 @@ impl Connector {
         let (mut stream, mut received) = (TokioIo::new(stream), Received::default());
         send(
             &mut stream,
-            &AgentMessage::Hello { agent: "bench".into(), holds: Vec::new(), refused: Vec::new() },
+            &AgentMessage::Hello {
+                agent: "bench".into(),
+                holds: Vec::new(),
+                refused: Vec::new(),
+                counts_requests: false,
+            },
         )
         .await?;
         loop {

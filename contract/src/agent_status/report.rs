@@ -4,7 +4,7 @@
 use super::age::age;
 use super::{
     AgentProblem, AgentStatus, BundleStatus, CheckRun, RefusedGeneration, ReloadStatus,
-    SourceStatus,
+    RequestStatus, SourceStatus,
 };
 use crate::stream::{BundleGeneration, CheckOutcome, CheckResult, CheckStage, ReloadOutcome};
 
@@ -97,7 +97,23 @@ pub fn lines(pod: &str, status: &AgentStatus) -> Vec<Line> {
         let text = format!("refused: {}{}: {reason}", named(generation), ago(*at, status.now));
         lines.push(marked(LineMark::Bad, text));
     }
+    lines.extend(status.requests.as_ref().map(|it| requests(it, status.now)));
     lines
+}
+
+fn requests(it: &RequestStatus, now: u64) -> Line {
+    let RequestStatus { metric, at, seconds, requests, errors, p95_milliseconds, detail } = it;
+    let when = ago(Some(*at), now);
+    if let Some(detail) = detail {
+        return marked(LineMark::Unknown, format!("requests not counted{when}: {detail}"));
+    }
+    let p95 = p95_milliseconds.map(|it| format!(", 95 of 100 within {it} ms"));
+    let metric = metric.as_deref().map(|it| format!(", by {it}"));
+    plain(format!(
+        "requests: {requests} in {seconds} s, {errors} failed{}{};{when}",
+        p95.unwrap_or_default(),
+        metric.unwrap_or_default()
+    ))
 }
 
 fn source(status: &AgentStatus) -> Line {
@@ -259,6 +275,19 @@ checks after the reload of api-prod generation 6 9s ago:
         assert!(text.starts_with(start), "{text}");
         assert!(text.contains("✗ tls=8443 failed: serves the file"), "{text}");
         assert!(text.ends_with("✗ refused: api-prod generation 7 16m ago: tls=8443: old\n"));
+    }
+
+    #[test]
+    fn requests_are_one_line() {
+        let counted = |requests: Value| text(&status(|it| it["requests"] = requests));
+        let all = counted(json!({"metric": "http_requests_total", "at": 999_998, "seconds": 60,
+            "requests": 1200, "errors": 3, "p95_milliseconds": 250}));
+        let expected = "requests: 1200 in 60 s, 3 failed, 95 of 100 within 250 ms, by \
+                        http_requests_total; 2s ago\n";
+        assert!(all.ends_with(expected), "{all}");
+        let none = counted(json!({"at": 999_998, "seconds": 0, "requests": 0, "errors": 0,
+            "detail": "connect port 9"}));
+        assert!(none.ends_with("– requests not counted 2s ago: connect port 9\n"), "{none}");
     }
 
     /// A change of the status, and what is wrong then.

@@ -8,6 +8,7 @@ use crate::bundle::{BundleRef, BundleRefError};
 use crate::check::{Check, CheckError};
 use crate::delivery::DeliveryError;
 use crate::file_path::PathError;
+use crate::metrics_endpoint::MetricsEndpointError;
 use crate::placement::PlacementError;
 use crate::reload::ReloadError;
 use crate::rendered::RenderedError;
@@ -59,6 +60,7 @@ impl AnnotationError {
             ValueError::Bundle(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Reload(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Check(cause) => format!("annotation {}: {cause}", self.key),
+            ValueError::Metrics(cause) => format!("annotation {}: {cause}", self.key),
             // The key ends with the name of the file.
             ValueError::Rendered(cause) => format!("annotation {}…: {cause}", self.key),
             ValueError::Path(cause) => format!("annotation {}…: {cause}", self.key),
@@ -112,6 +114,9 @@ pub enum ValueError {
     /// No check at all.
     #[error("it is empty; write none for no check")]
     NoChecks,
+    /// Not where metrics are.
+    #[error("metrics")]
+    Metrics(#[source] MetricsEndpointError),
     /// Not a list of deliveries.
     #[error("delivery")]
     Delivery(#[source] DeliveryError),

@@ -8,6 +8,15 @@ fn parse(pairs: &[(&str, &str)]) -> Result<Option<Annotations>, AnnotationErrors
 }
 
 #[test]
+fn metrics_are_a_port_and_a_path() {
+    let metrics = |value: &str| parse(&[(SECRETS, "api-prod"), (METRICS, value)]);
+    let found = metrics(" 9090/metrics ").unwrap().unwrap().metrics.unwrap();
+    assert_eq!(found.to_string(), "9090/metrics");
+    let message = metrics("http://10.0.0.1/metrics").unwrap_err().to_string();
+    assert!(message.starts_with("annotation enclii.io/metrics: parse metrics"), "{message}");
+}
+
+#[test]
 fn a_pod_that_does_not_ask_gets_nothing() {
     assert_eq!(parse(&[]), Ok(None));
     assert_eq!(parse(&[("enclii.io/reload", "none"), ("app", "x")]), Ok(None));

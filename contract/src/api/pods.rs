@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::PodRequests;
 use crate::bundle::{BundleRef, Generation, GenerationTag};
 use crate::scope::Scope;
 
@@ -35,6 +36,9 @@ pub struct PodStatus {
     /// Of how many more bundles it has reported something.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hidden_bundles: u64,
+    /// The application's requests, where its agent has counted them lately for this replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<PodRequests>,
     /// The last checks of each stage. Absent where the caller may not list all of its bundles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<PodCheck>,
@@ -157,6 +161,8 @@ mod tests {
             r#""failed":{"generation":7,"step":"check","detail":"tls=8443: another"},"#,
             r#""refused":[{"generation":7,"tag":"4f0c","reason":"tls=8443: another"}],"#,
             r#""reported_at":"2026-11-30T08:00:02Z"}],"hidden_bundles":1,"#,
+            r#""requests":{"metric":"http_requests_total","seconds":60,"requests":1200,"#,
+            r#""errors":3,"p95_milliseconds":250,"at":"2026-11-30T08:00:03Z"},"#,
             r#""checks":[{"stage":"after","check":"tls=8443","outcome":"failed","#,
             r#""detail":"another","at":"2026-11-30T08:00:02Z"}]}"#,
         );

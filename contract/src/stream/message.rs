@@ -10,6 +10,7 @@ use crate::bundle::{BundleRef, Generation, GenerationTag, Version};
 use crate::layout::{MAX_BUNDLE_SECRETS, MAX_POD_BYTES};
 use crate::name::SecretName;
 use crate::redacted::Redacted;
+use crate::requests::RequestWindow;
 
 /// A message from switchyard to an agent.
 #[derive(Debug)]
@@ -23,6 +24,13 @@ pub enum ServerMessage {
     },
     /// Asks for a [`AgentMessage::Pong`].
     Ping,
+    /// Asks for [`AgentMessage::Requests`] for some time, from now on. Sent only to an agent
+    /// whose hello says that it can.
+    CountRequests {
+        /// For how long, in seconds; at most
+        /// [`MAX_COUNT_SECONDS`](crate::requests::MAX_COUNT_SECONDS).
+        seconds: u32,
+    },
     /// The pod may no longer read what it asked for; the stream ends. The files stay.
     Refused {
         /// Who was refused what, for people.
@@ -81,6 +89,10 @@ pub enum AgentMessage {
         /// The generations that failed a check in this pod. They are not sent to it again.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         refused: Vec<BundleGeneration>,
+        /// Whether the agent can answer [`ServerMessage::CountRequests`]: the pod says where its
+        /// metrics are.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        counts_requests: bool,
     },
     /// The files hold these generations, and this is how the application reacted.
     Applied {
@@ -108,6 +120,17 @@ pub enum AgentMessage {
         stage: CheckStage,
         /// Each check and its outcome.
         checks: Vec<CheckResult>,
+    },
+    /// The application's requests, where it was asked for them.
+    Requests {
+        /// The metric that they come from.
+        metric: String,
+        /// The bounds of the latency histogram in microseconds, ascending; at most
+        /// [`MAX_BOUNDS`](crate::requests::MAX_BOUNDS).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bounds: Vec<u64>,
+        /// One window after the other; at most [`MAX_WINDOWS`](crate::requests::MAX_WINDOWS).
+        windows: Vec<RequestWindow>,
     },
     /// A newer token of the same pod, in the frame's body. Without one the server ends the stream
     /// when the token of the login has expired.
@@ -170,6 +193,9 @@ enum ServerHeader {
         ca: String,
     },
     Ping,
+    CountRequests {
+        seconds: u32,
+    },
     Refused {
         detail: String,
     },
@@ -233,6 +259,7 @@ impl ServerMessage {
             }
             Self::Trust { ca } => ServerHeader::Trust { ca: ca.clone() },
             Self::Ping => ServerHeader::Ping,
+            Self::CountRequests { seconds } => ServerHeader::CountRequests { seconds: *seconds },
             // What another build means by it cannot be said again.
             Self::Unknown => return Err(MessageError::Unknown),
             Self::Refused { detail } => ServerHeader::Refused { detail: detail.clone() },
@@ -255,6 +282,7 @@ impl ServerMessage {
             ServerHeader::Hold { bundles } => Self::Hold(snapshot(bundles, frame.body.expose())?),
             ServerHeader::Trust { ca } => Self::Trust { ca },
             ServerHeader::Ping => Self::Ping,
+            ServerHeader::CountRequests { seconds } => Self::CountRequests { seconds },
             ServerHeader::Refused { detail } => Self::Refused { detail },
             ServerHeader::LoginRequired { detail } => Self::LoginRequired { detail },
             ServerHeader::Unknown => Self::Unknown,

@@ -10,7 +10,8 @@ pub enum ReloadOutcome {
     NotNeeded,
     /// The signal was sent to a process that catches it.
     Signalled,
-    /// The application answered the POST with 2xx.
+    /// The application has taken it: it answered the POST with 2xx, or, told over an interface of
+    /// its own, that it has read its files again.
     Accepted,
     /// The files changed, and the application could not be notified.
     Failed,

@@ -4,6 +4,7 @@ use contract::template::TemplateFault;
 use contract::{BundleRef, Check, FilePath, Quantity, SecretName, annotations, layout};
 
 use super::NotFirst;
+use crate::haproxy_socket_problem::HaproxySocketProblem;
 use crate::kubernetes_version::KubernetesVersion;
 use crate::mount_point_conflict::MountPointConflict;
 use crate::references::ReferenceProblem;
@@ -118,6 +119,13 @@ pub(crate) enum Violation {
         annotations::DELIVER
     )]
     ReloadWithInit { reload: String },
+    #[error("annotation {}: haproxy={socket}: {problem}", annotations::RELOAD)]
+    HaproxySocket { socket: String, problem: HaproxySocketProblem },
+    #[error(
+        "annotation {}: {reload}: {name} is no key of the pod's bundles: write it with `{set}`",
+        annotations::RELOAD
+    )]
+    ReloadSecret { reload: String, name: SecretName, set: String },
     #[error(
         "annotation {}: checks need an agent beside the application, and {}: init leaves none: \
          remove one of them",

@@ -35,6 +35,12 @@ pub(crate) enum Warning {
          (securityContext.seLinuxOptions), so some may not read their files"
     )]
     SeLinuxLevels,
+    #[error(
+        "annotation {}: {container} does not set securityContext.runAsUser, so the agent runs as \
+         {uid}, which HAProxy has to let use {socket}: set runAsUser, or a mode of the socket",
+        annotations::RELOAD
+    )]
+    HaproxyUser { container: String, uid: i64, socket: String },
     #[error("{0}")]
     UnknownAnnotation(String),
     #[error(

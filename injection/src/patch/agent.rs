@@ -18,6 +18,7 @@ use crate::app_container::AppContainer;
 use crate::config::InjectionConfig;
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::diagnostics::{Diagnostics, Violation};
+use crate::haproxy_socket::HaproxySocket;
 use crate::pod::Pod;
 
 /// Adds the operations that insert the agent. If an earlier pass has inserted it, adapts it to the
@@ -99,6 +100,11 @@ pub(crate) fn config(
 ) -> AgentConfig {
     let reload = match &annotations.reload {
         ReloadRequest::Restart if !settings.restarts => ReloadRequest::None,
+        // One that it cannot reach has been refused already.
+        ReloadRequest::Haproxy(_) => match &settings.haproxy {
+            Some(socket) => ReloadRequest::Haproxy(socket.path.clone()),
+            None => ReloadRequest::None,
+        },
         reload => reload.clone(),
     };
     let stays = settings.placement.is_some();
@@ -114,6 +120,7 @@ pub(crate) fn config(
         verify: annotations.verify.clone().unwrap_or_default(),
         // Who asks for no check gets none.
         readiness: readiness.filter(|_| stays && annotations.verify.is_none()),
+        metrics: annotations.metrics.clone().filter(|_| stays),
     }
 }
 
@@ -174,6 +181,7 @@ fn container(
     }
     if let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
         mounts.extend(agent_mounts(&agent_config.files.volumes));
+        mounts.extend(settings.haproxy.as_ref().map(HaproxySocket::mount));
     }
     if settings.placement.is_some() {
         let hook = json!({ "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } });

@@ -15,6 +15,7 @@ use super::secret_volumes::FilledVolumes;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::mount_point_conflict::{MAX_MOUNT_POINTS, MountPointConflict};
+use crate::path_components::components;
 use crate::pod::{Pod, Volume, VolumeMount};
 use crate::requested::RequestedSecrets;
 
@@ -228,22 +229,6 @@ fn overlap(mount_path: &str) -> MountOverlap<'_> {
         }
         _ => MountOverlap::None,
     }
-}
-
-/// The components of a path as the container runtime resolves them. A relative path starts at the
-/// root too.
-fn components(path: &str) -> Vec<&str> {
-    let mut components = Vec::with_capacity(8);
-    for component in path.split('/') {
-        match component {
-            "" | "." => {}
-            ".." => {
-                components.pop();
-            }
-            component => components.push(component),
-        }
-    }
-    components
 }
 
 #[cfg(test)]

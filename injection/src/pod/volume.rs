@@ -16,6 +16,7 @@ pub(crate) struct Volume<'a> {
     pub(crate) secret: Option<SecretVolumeSource<'a>>,
     #[serde(borrow)]
     pub(crate) projected: Option<ProjectedVolumeSource<'a>>,
+    empty_dir: Option<IgnoredAny>,
     #[serde(rename = "downwardAPI")]
     downward_api: Option<IgnoredAny>,
     #[serde(borrow)]
@@ -77,6 +78,11 @@ struct HostPath<'a> {
 }
 
 impl Volume<'_> {
+    /// Whether it is the pod's own, empty at first.
+    pub(crate) fn is_empty_dir(&self) -> bool {
+        self.empty_dir.is_some()
+    }
+
     /// Whether its files are the keys of an object. Kubelet mounts it read-only.
     pub(crate) fn has_keys(&self) -> bool {
         let Self { config_map, secret, projected, downward_api, .. } = self;

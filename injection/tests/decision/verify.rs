@@ -37,6 +37,16 @@ fn the_agent_gets_the_checks_and_the_time() {
 }
 
 #[test]
+fn the_agent_gets_the_metrics_unless_it_ends() {
+    let pod = annotate(one(json!({})), &[("metrics", "9090/metrics")]);
+    let (patched, _) = admitted(&pod);
+    assert_eq!(config(&patched)["metrics"], "9090/metrics");
+    assert_eq!(admitted(&patched).0, patched);
+    let once = annotate(pod, &[("deliver", "init")]);
+    assert_eq!(config(&admitted(&once).0)["metrics"], Value::Null);
+}
+
+#[test]
 fn no_check_is_made_where_the_pod_wants_none() {
     let probed = one(json!({ "readinessProbe": { "tcpSocket": { "port": 80 } } }));
     let config = config(&admitted(&annotate(probed, &[("verify", "none")])).0);

@@ -14,6 +14,12 @@ pub(super) fn is_of_rights(error: &RedisError) -> bool {
     error.code() == Some("NOPERM")
 }
 
+/// Whether a server takes one setting at a time, as before Redis 7.
+pub(super) fn is_of_many_settings(error: &RedisError) -> bool {
+    let text = error.detail().unwrap_or_default();
+    error.code() == Some(GENERAL) && text.to_ascii_lowercase().contains("number of arguments")
+}
+
 /// The failure that an error of a login is.
 pub(super) fn failure(endpoint: &Endpoint, error: &RedisError) -> Failure {
     match error.code() {

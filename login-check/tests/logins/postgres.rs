@@ -319,11 +319,23 @@ fn a_reload_reads_the_configuration_and_the_certificate_again() {
     assert_eq!(APP.ask(port, LoginAction::PostgresReload).outcome, Refused(Refusal::Permission));
     let grant = "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO app_user";
     postgres.sql("shopdb", grant).unwrap();
+    let answer = APP.ask(port, LoginAction::PostgresReload);
+    assert_eq!(answer.outcome, Passed, "{answer:?}");
+    assert!(answer.detail.ends_with("it serves its certificate"), "{answer:?}");
+    assert_eq!(answer.certificate_sha256, Some(fingerprint(&second.certificate)));
+    assert_eq!(served(), Some(fingerprint(&second.certificate)));
+
+    // The server takes its configuration and not a certificate that is broken, and goes on with
+    // the old one; only its log says so.
+    let good = fs::read(&second.certificate).unwrap();
+    let other = TestCertificate::write(folder.path(), "other", "127.0.0.1");
+    fs::copy(&other.certificate, &second.certificate).unwrap();
+    let answer = APP.ask(port, LoginAction::PostgresReload);
+    assert_eq!(answer.outcome, Refused(Refusal::Configuration), "{answer:?}");
+    assert!(answer.detail.contains("and not its certificate"), "{answer:?}");
+    fs::File::create(&second.certificate).unwrap().write_all(&good).unwrap();
+    assert_eq!(served(), Some(fingerprint(&second.certificate)));
     assert_eq!(APP.ask(port, LoginAction::PostgresReload).outcome, Passed);
-    wait::until("the new certificate", Duration::from_secs(20), || {
-        Ok((served() == Some(fingerprint(&second.certificate))).then_some(()))
-    })
-    .unwrap();
 
     // A file that cannot be read leaves the configuration as it was.
     let config = postgres.sql("enclii", "SHOW config_file").unwrap();

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use contract::check::LoginServer::Redis as REDIS;
 use contract::login_check::LoginOutcome::{Passed, Refused, Unreachable, Unsupported};
 use contract::login_check::{
-    ConnectionMark, LoginAction, RedisTlsFiles, Refusal, Sessions, SessionsSince,
-    Unreachable as Reason,
+    ConnectionMark, LoginAction, Refusal, Sessions, SessionsSince, Unreachable as Reason,
 };
 use e2e::process::Process;
 use e2e::wait;
@@ -184,8 +183,7 @@ fn without_the_right_the_sessions_are_unknown_and_the_login_works() {
     let answer = APP.ask(redis.port, since(Some(mark)));
     assert!(answer.detail.contains("does not tell"), "{answer:?}");
     assert_eq!((answer.outcome, answer.sessions, answer.mark), (Passed, None, None));
-    let files = RedisTlsFiles { certificate: "/c".into(), key: "/k".into(), ca: None };
-    let answer = APP.ask(redis.port, LoginAction::RedisConfig(files));
+    let answer = APP.ask(redis.port, LoginAction::RedisConfig);
     assert_eq!(answer.outcome, Refused(Refusal::Permission));
 }
 
@@ -217,23 +215,30 @@ fn tls_and_a_new_certificate_at_the_same_paths() {
     let before = at("?ssl_cert_reqs=none").certificate_sha256.unwrap();
     TestCertificate::write(folder.path(), "live", "127.0.0.1");
     assert_eq!(at("?ssl_cert_reqs=none").certificate_sha256.unwrap(), before);
-    let text = |path: &std::path::Path| path.display().to_string();
-    let files = RedisTlsFiles {
-        certificate: text(&first.certificate),
-        key: text(&first.key),
-        ca: Some(ca),
-    };
-    let answer = APP.ask(redis.port, LoginAction::RedisConfig(files.clone()));
+    let answer = APP.ask(redis.port, LoginAction::RedisConfig);
     assert_eq!(answer.outcome, Passed, "{answer:?}");
     assert_ne!(at("?ssl_cert_reqs=none").certificate_sha256.unwrap(), before);
     assert_eq!(at(&trusted).outcome, Passed);
     let foreign = format!("?ssl_ca_certs={}", kept.display());
     assert_eq!(at(&foreign).outcome, Unreachable(Reason::Tls));
 
-    // A key of another certificate is refused, and the server goes on with what it has.
+    // A key of another certificate is refused, and the server goes on with what it has. Its
+    // sessions survive all of it.
+    let session = Subscriber::open(&redis, PASSWORD);
+    until_there_are(&redis, 1);
     let other = TestCertificate::write(folder.path(), "other", "127.0.0.1");
-    let broken = RedisTlsFiles { key: text(&other.key), ..files };
-    let answer = APP.ask(redis.port, LoginAction::RedisConfig(broken));
+    fs::copy(&other.key, &first.key).unwrap();
+    let answer = APP.ask(redis.port, LoginAction::RedisConfig);
     assert_eq!(answer.outcome, Refused(Refusal::Configuration), "{answer:?}");
     assert_eq!(at(&trusted).outcome, Passed);
+    until_there_are(&redis, 1);
+    drop(session);
+}
+
+#[test]
+fn a_server_without_a_certificate_has_none_to_read() {
+    let redis = Redis::start(ALL, None);
+    let answer = APP.ask(redis.port, LoginAction::RedisConfig);
+    assert_eq!(answer.outcome, Refused(Refusal::Configuration), "{answer:?}");
+    assert!(answer.detail.contains("no tls-cert-file"), "{answer:?}");
 }

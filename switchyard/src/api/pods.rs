@@ -164,7 +164,9 @@ fn status(app: &AppState, auth: &Authenticated, row: AgentRow) -> Option<PodStat
     }
     let bundles =
         visible.into_iter().map(|it| bundle(it, &state.pod.uid, &state.refused)).collect();
+    let requests = app.agents.requests(&state.pod.uid);
     Some(PodStatus {
+        requests,
         namespace: state.pod.namespace,
         pod: state.pod.name,
         uid: state.pod.uid,

@@ -31,6 +31,12 @@ struct PodCheckLabels {
     outcome: &'static str,
 }
 
+/// How a request to an application ended: `ok` or `failed`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PodRequestLabels {
+    outcome: &'static str,
+}
+
 /// The metrics of what agents report.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PodMetrics {
@@ -39,11 +45,12 @@ pub(super) struct PodMetrics {
     restored: Counter,
     checks: Family<PodCheckLabels, Counter>,
     events: Family<PodEventLabels, Counter>,
+    requests: Family<PodRequestLabels, Counter>,
 }
 
 impl PodMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        let Self { applied, failed, restored, checks, events } = self;
+        let Self { applied, failed, restored, checks, events, requests } = self;
         registry.register(
             "applied_generations",
             "Generations that agents reported as applied",
@@ -69,6 +76,11 @@ impl PodMetrics {
             "Kubernetes events on pods, by whether they were written",
             events.clone(),
         );
+        registry.register(
+            "pod_requests",
+            "Requests of applications that agents counted after a delivery, by how they ended",
+            requests.clone(),
+        );
     }
 }
 
@@ -87,6 +99,14 @@ impl Metrics {
     pub(crate) fn checked(&self, stage: CheckStage, outcome: CheckOutcome) {
         let labels = PodCheckLabels { stage: stage.as_str(), outcome: outcome.as_str() };
         self.pods.checks.get_or_create(&labels).inc();
+    }
+
+    /// Counts the requests of an application. What an agent says is no more than a number.
+    pub(crate) fn pod_requests(&self, requests: u64, errors: u64) {
+        let ok = requests.saturating_sub(errors);
+        for (outcome, count) in [("failed", errors), ("ok", ok)] {
+            self.pods.requests.get_or_create(&PodRequestLabels { outcome }).inc_by(count);
+        }
     }
 
     /// Counts what became of an event on a pod.

@@ -47,6 +47,10 @@ pub(super) struct Connection {
     pub(super) expected_reports: u32,
     /// When they are read, from a delivery until the first one.
     pub(super) reports_due: Option<ReportsDue>,
+    /// Whether the agent can count its application's requests.
+    pub(super) counts_requests: bool,
+    /// Counts of requests that are expected: one for each second for which they were asked for.
+    pub(super) expected_counts: u32,
     pub(super) credential: StreamCredential,
 }
 
@@ -74,6 +78,8 @@ impl Connection {
             agent: None,
             expected_reports: 0,
             reports_due: None,
+            counts_requests: false,
+            expected_counts: 0,
             credential,
         }
     }
@@ -191,9 +197,10 @@ impl Connection {
     }
 
     fn handle_hello(&mut self, hello: AgentMessage) -> Result<(), StreamEnd> {
-        let AgentMessage::Hello { agent, holds, refused } = hello else {
+        let AgentMessage::Hello { agent, holds, refused, counts_requests } = hello else {
             return Err(StreamEnd::NoHello);
         };
+        self.counts_requests = counts_requests;
         self.holdings = PodHoldings::from_hello(&self.bundle_names(), holds, refused);
         let (pod, agent, refused) =
             (&self.pod.pod, sanitize(&agent), self.holdings.refused().to_vec());
@@ -220,6 +227,9 @@ impl Connection {
         match message {
             AgentMessage::Token { token } => self.handle_token(token)?,
             AgentMessage::Pong | AgentMessage::Unknown | AgentMessage::Hello { .. } => {}
+            AgentMessage::Requests { metric, bounds, windows } => {
+                self.handle_requests(&metric, bounds, windows);
+            }
             AgentMessage::Applied { holds, reload } => {
                 if self.takes_report()? {
                     self.handle_applied(holds, reload).await?;

@@ -97,6 +97,8 @@ impl Connection {
         }
         self.check_access().await?;
         let deliveries = self.deliveries();
+        // Before the files change, so that there is something to compare with.
+        self.ask_for_requests(framed).await?;
         let outcome = self.send(framed, &deliveries).await;
         let counted = if outcome.is_ok() { OperationOutcome::Ok } else { OperationOutcome::Failed };
         self.app.metrics.count(Operation::Deliver, counted);

@@ -239,7 +239,14 @@ impl TestSwitchyard {
         let connection = Connection::new(Arc::clone(&self.app), admitted, Self::caller());
         self.app.tasks.spawn("stream", connection.serve(io));
         let mut agent = DuplexAgent { io: agent_io, decoder: Decoder::default() };
-        agent.send(&AgentMessage::Hello { agent: "test".into(), holds, refused }).await;
+        agent
+            .send(&AgentMessage::Hello {
+                agent: "test".into(),
+                holds,
+                refused,
+                counts_requests: false,
+            })
+            .await;
         assert!(matches!(agent.next().await, Some(ServerMessage::Trust { .. })));
         agent
     }

@@ -21,6 +21,8 @@ pub(crate) struct TestAgent {
     decoder: Decoder,
     /// The CAs received on the stream.
     pub(crate) trust: Option<String>,
+    /// For how many seconds it was last asked to count requests.
+    pub(crate) asked_to_count: u32,
     /// The trace id of the login.
     pub(crate) trace: String,
 }
@@ -88,8 +90,10 @@ impl TestAgent {
         assert_eq!(response.headers()["upgrade"], PROTOCOL);
         let trace = response.headers()["trace-id"].to_str().unwrap().to_owned();
         let io = TokioIo::new(hyper::upgrade::on(response).await.ok()?);
-        let mut agent = Self { io, decoder: Decoder::default(), trust: None, trace };
-        let hello = AgentMessage::Hello { agent: "test".into(), holds, refused };
+        let mut agent =
+            Self { io, decoder: Decoder::default(), trust: None, asked_to_count: 0, trace };
+        let counts_requests = true;
+        let hello = AgentMessage::Hello { agent: "test".into(), holds, refused, counts_requests };
         agent.try_send(&hello.encode().unwrap()).await.ok()?;
         Some(agent)
     }
@@ -131,12 +135,13 @@ impl TestAgent {
         self.io.flush().await
     }
 
-    /// The next message other than `Trust`, or `None` at the end of the stream.
+    /// The next message other than `Trust` and `CountRequests`, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<ServerMessage> {
         loop {
             if let Some(frame) = self.decoder.next_frame().unwrap() {
                 match ServerMessage::decode(&frame).unwrap() {
                     ServerMessage::Trust { ca } => self.trust = Some(ca),
+                    ServerMessage::CountRequests { seconds } => self.asked_to_count = seconds,
                     message => return Some(message),
                 }
                 continue;

@@ -1,5 +1,6 @@
 //! What pods report, as the API shows it; and generations that failed a check.
 
+use contract::requests::RequestWindow;
 use contract::stream::{
     AgentMessage, BundleGeneration, CheckOutcome, CheckResult, CheckStage, FailedStep,
     ReloadOutcome,
@@ -143,6 +144,53 @@ async fn the_status_of_a_pod_is_what_its_agent_reports() {
     assert_eq!((&again["bundles"], &again["checks"]), (&pod["bundles"], &pod["checks"]));
     assert_eq!(again["connected"], false);
     assert!(again["disconnected_at"].is_string(), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_after_a_delivery_and_shown() {
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
+    let window = |errors| RequestWindow {
+        at: 1,
+        milliseconds: 1000,
+        requests: 50,
+        errors,
+        latency: vec![48, 2],
+    };
+    let counted = |errors| AgentMessage::Requests {
+        metric: "http_requests_total".to_owned(),
+        bounds: vec![100_000],
+        windows: vec![window(errors), window(0)],
+    };
+    // The first files are before the application's start, and what nobody asked for is dropped.
+    let holds = agent.hold().await.holds();
+    assert_eq!(agent.asked_to_count, 0);
+    agent.say(&counted(9)).await;
+    agent.say(&applied(&holds)).await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
+    let holds = agent.hold().await.holds();
+    assert_eq!(agent.asked_to_count, 120);
+    agent.say(&applied(&holds)).await;
+    agent.say(&counted(3)).await;
+    // Numbers that do not fit together are dropped.
+    agent.say(&counted(51)).await;
+    let pod = status(&harness, "the requests", |it| it["requests"].is_object()).await;
+    let requests = &pod["requests"];
+    assert_eq!(
+        [&requests["metric"], &requests["seconds"], &requests["requests"], &requests["errors"]],
+        [&json!("http_requests_total"), &json!(2), &json!(100), &json!(3)]
+    );
+    assert_eq!(requests["p95_milliseconds"], 100);
+    let metrics = harness.metrics().await;
+    for line in [
+        r#"enclii_switchyard_pod_requests_total{outcome="failed"} 3"#,
+        r#"enclii_switchyard_pod_requests_total{outcome="ok"} 97"#,
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    drop(agent);
+    status(&harness, "the end of the stream", |it| it["requests"].is_null()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

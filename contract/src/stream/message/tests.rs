@@ -40,6 +40,28 @@ fn a_message_of_a_newer_kind_is_unknown_and_not_an_error() {
 }
 
 #[test]
+fn the_messages_about_requests() {
+    let ask = ServerMessage::CountRequests { seconds: 60 };
+    let frame = through_the_wire(&ask.encode().unwrap());
+    assert_eq!(frame.header, br#"{"kind":"count-requests","seconds":60}"#);
+    let decoded = ServerMessage::decode(&frame).unwrap();
+    assert!(matches!(decoded, ServerMessage::CountRequests { seconds: 60 }));
+    let window =
+        RequestWindow { at: 9, milliseconds: 1000, requests: 7, errors: 1, latency: vec![5, 2] };
+    let (metric, bounds) = ("http_requests_total".to_owned(), vec![5000]);
+    let sent = AgentMessage::Requests { metric, bounds, windows: vec![window] };
+    let frame = through_the_wire(&sent.encode().unwrap());
+    assert_eq!(AgentMessage::decode(&frame).unwrap(), sent);
+    assert_eq!(
+        String::from_utf8(frame.header).unwrap(),
+        concat!(
+            r#"{"kind":"requests","metric":"http_requests_total","bounds":[5000],"windows":["#,
+            r#"{"at":9,"milliseconds":1000,"requests":7,"errors":1,"latency":[5,2]}]}"#,
+        )
+    );
+}
+
+#[test]
 fn a_message_of_an_unknown_kind_cannot_be_sent() {
     assert!(matches!(ServerMessage::Unknown.encode(), Err(MessageError::Unknown)));
     assert!(matches!(AgentMessage::Unknown.encode(), Err(MessageError::Unknown)));
@@ -53,7 +75,12 @@ fn a_generation_without_a_tag_is_one_that_is_not_known() {
     let frame = Frame { header: hello.to_vec(), body: Redacted::default() };
     let AgentMessage::Hello { holds, .. } = AgentMessage::decode(&frame).unwrap() else { panic!() };
     assert_eq!((holds[0].generation, &holds[0].tag), (Generation(2), &None));
-    let hello = AgentMessage::Hello { agent: "0.1.0".into(), holds, refused: vec![] };
+    let hello = AgentMessage::Hello {
+        agent: "0.1.0".into(),
+        holds,
+        refused: vec![],
+        counts_requests: false,
+    };
     let sent = through_the_wire(&hello.encode().unwrap());
     assert_eq!(
         String::from_utf8(sent.header).unwrap(),
@@ -132,7 +159,12 @@ fn agent_messages_round_trip() {
         },
     ];
     for message in [
-        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![], refused: holds.clone() },
+        AgentMessage::Hello {
+            agent: "0.1.0".into(),
+            holds: vec![],
+            refused: holds.clone(),
+            counts_requests: true,
+        },
         AgentMessage::Checked {
             wanted: holds.clone(),
             stage: CheckStage::After,

@@ -4,9 +4,10 @@
 use contract::layout;
 use serde_json::{Value, json};
 
-use super::{MountPoints, components, is_own_mount};
+use super::{MountPoints, is_own_mount};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, printable};
+use crate::path_components::components;
 use crate::pod::VolumeMount;
 
 /// The directory of a container's mark in the secrets' volume. Kubelet makes it.
