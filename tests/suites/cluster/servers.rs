@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::app::service_account;
 use crate::harness::{self, Cluster, STEP_TIMEOUT, shared};
 use kind::{PORT, ServerKind};
-use load::Load;
+use load::{Counts, Load};
 
 /// Built by tests/cluster/servers-image.sh.
 const IMAGE: &str = "enclii.test/servers:1";
@@ -90,6 +90,9 @@ impl ServerPod {
         let scope = format!("{project}.prod.api");
         let authority = Authority::new();
         cluster.set(&scope, "server.pem", authority.issue().both().as_bytes()).unwrap();
+        for (name, value) in kind.secrets {
+            cluster.set(&scope, name, value.as_bytes()).unwrap();
+        }
         cluster.set(&scope, "more.conf", b"# nothing\n").unwrap();
         cluster.wait_for_bundle(namespace.name(), "api-prod", "more.conf").unwrap();
         service_account(namespace.name(), "api").unwrap();
@@ -104,13 +107,15 @@ impl ServerPod {
         let files: serde_json::Map<String, Value> =
             kind.files.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
         let labels = json!({"app": "api"});
+        let mut mounts = vec![json!({"name": "conf", "mountPath": "/conf"})];
+        mounts.extend(kind.shared.map(|path| json!({"name": "shared", "mountPath": path})));
         let container = json!({
             "name": "server", "image": IMAGE, "command": kind.command,
             "imagePullPolicy": "Never",
             "securityContext": {"runAsUser": kind.uid},
             "ports": [{"containerPort": PORT}],
             "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-            "volumeMounts": [{"name": "conf", "mountPath": "/conf"}]
+            "volumeMounts": mounts
         });
         let annotations = json!({
             "enclii.io/secrets": "api-prod",
@@ -133,7 +138,10 @@ impl ServerPod {
                         "metadata": {"labels": labels, "annotations": annotations},
                         "spec": {
                             "serviceAccountName": "api",
-                            "volumes": [{"name": "conf", "configMap": {"name": "server"}}],
+                            "volumes": [
+                                {"name": "conf", "configMap": {"name": "server"}},
+                                {"name": "shared", "emptyDir": {"medium": "Memory"}}
+                            ],
                             "containers": [container]
                         }
                     }
@@ -208,7 +216,7 @@ impl ServerPod {
 
     /// Three rotations in a row under load, a certificate without its key, and one that works
     /// again: no request fails.
-    fn holds_under_load(&self) -> ServerPem {
+    fn holds_under_load(&self) -> (ServerPem, Counts) {
         let load = Load::start(self.kind.protocol, self.address(), &self.authority.tls);
         for _ in 0..3 {
             self.rotates();
@@ -237,7 +245,7 @@ impl ServerPod {
         );
         assert!(counts.failures.is_empty(), "{:?}", counts.failures);
         assert_eq!(restarts(&self.namespace), 0);
-        pem
+        (pem, counts)
     }
 }
 
@@ -253,12 +261,18 @@ fn holds_under_load(kind: ServerKind) {
     }
 }
 
+fn holds_every_connection(kind: ServerKind) {
+    if let Some(server) = ServerPod::start(kind) {
+        assert_eq!(server.holds_under_load().1.closed, 0, "kept connections that were closed");
+    }
+}
+
 #[test]
 fn nginx_takes_up_certificates_and_loses_a_broken_one() {
     let Some(nginx) = ServerPod::start(kind::NGINX) else {
         return;
     };
-    let served = nginx.holds_under_load();
+    let (served, _) = nginx.holds_under_load();
 
     // A configuration that nginx refuses keeps the old certificate, and nginx stays ready.
     nginx.set("more.conf", "this is no directive;\n");
@@ -279,6 +293,21 @@ fn nginx_takes_up_certificates_and_loses_a_broken_one() {
 #[test]
 fn haproxy_takes_up_certificates_by_a_reload() {
     holds_under_load(kind::HAPROXY);
+}
+
+#[test]
+fn haproxy_takes_up_certificates_over_its_runtime_api() {
+    holds_every_connection(kind::HAPROXY_SOCKET);
+}
+
+#[test]
+fn redis_takes_up_certificates_by_a_login() {
+    holds_every_connection(kind::REDIS);
+}
+
+#[test]
+fn postgres_takes_up_certificates_by_a_login() {
+    holds_every_connection(kind::POSTGRES_LOGIN);
 }
 
 #[test]

@@ -16,6 +16,10 @@ pub(super) struct ServerKind {
     pub(super) command: &'static [&'static str],
     /// What is in its folder `/conf`.
     pub(super) files: &'static [(&'static str, &'static str)],
+    /// Secrets besides its certificate.
+    pub(super) secrets: &'static [(&'static str, &'static str)],
+    /// A folder of its own that the agent reaches too.
+    pub(super) shared: Option<&'static str>,
     /// The user it runs as.
     pub(super) uid: u32,
     pub(super) reload: &'static str,
@@ -27,6 +31,8 @@ pub(super) const NGINX: ServerKind = ServerKind {
     name: "nginx",
     command: &["nginx", "-c", "/conf/nginx.conf", "-g", "daemon off;"],
     files: &[("nginx.conf", include_str!("nginx.conf"))],
+    secrets: &[],
+    shared: None,
     uid: 0,
     reload: "signal=SIGHUP",
     verify: SERVED,
@@ -37,10 +43,29 @@ pub(super) const HAPROXY: ServerKind = ServerKind {
     name: "haproxy",
     command: &["haproxy", "-W", "-f", "/conf/haproxy.cfg"],
     files: &[("haproxy.cfg", include_str!("haproxy.cfg"))],
+    secrets: &[],
+    shared: None,
     uid: 0,
     reload: "signal=SIGUSR2",
     verify: SERVED,
     protocol: Protocol::Http("/"),
+};
+
+/// Over its runtime API, which needs no new process.
+pub(super) const HAPROXY_SOCKET: ServerKind = ServerKind {
+    name: "haproxy-api",
+    command: &["haproxy", "-f", "/conf/haproxy.cfg"],
+    files: &[(
+        "haproxy.cfg",
+        concat!(
+            "global\n    stats socket /var/run/haproxy/admin.sock mode 600 level admin\n",
+            include_str!("haproxy.cfg")
+        ),
+    )],
+    shared: Some("/var/run/haproxy"),
+    uid: 65534,
+    reload: "haproxy=/var/run/haproxy/admin.sock",
+    ..HAPROXY
 };
 
 /// It refuses to run as root, and a key that others may read.
@@ -57,10 +82,32 @@ pub(super) const POSTGRES: ServerKind = ServerKind {
         ("postgresql.conf", include_str!("postgresql.conf")),
         ("pg_hba.conf", include_str!("pg_hba.conf")),
     ],
+    secrets: &[],
+    shared: None,
     uid: 65534,
     reload: "signal=SIGHUP",
     verify: "tls=8443,starttls=postgres",
     protocol: Protocol::Postgres,
+};
+
+/// By a login.
+pub(super) const POSTGRES_LOGIN: ServerKind = ServerKind {
+    name: "postgres-login",
+    secrets: &[("agent.url", "postgres://postgres@127.0.0.1:8443/postgres?sslmode=disable")],
+    reload: "postgres-reload=agent.url",
+    ..POSTGRES
+};
+
+pub(super) const REDIS: ServerKind = ServerKind {
+    name: "redis",
+    command: &["redis-server", "/conf/redis.conf"],
+    files: &[("redis.conf", include_str!("redis.conf"))],
+    secrets: &[("agent.url", "redis://127.0.0.1:6379")],
+    shared: None,
+    uid: 65534,
+    reload: "redis-config=agent.url",
+    verify: SERVED,
+    protocol: Protocol::Redis,
 };
 
 pub(super) const PROMETHEUS: ServerKind = ServerKind {
@@ -76,6 +123,8 @@ pub(super) const PROMETHEUS: ServerKind = ServerKind {
         ("prometheus.yml", include_str!("prometheus.yml")),
         ("web.yml", include_str!("web.yml")),
     ],
+    secrets: &[],
+    shared: None,
     uid: 65534,
     reload: "signal=SIGHUP",
     verify: SERVED,
@@ -86,6 +135,8 @@ pub(super) const NODE: ServerKind = ServerKind {
     name: "node",
     command: &["node", "/conf/server.js"],
     files: &[("server.js", include_str!("server.js"))],
+    secrets: &[],
+    shared: None,
     uid: 65534,
     reload: "signal=SIGHUP",
     verify: SERVED,
@@ -96,6 +147,8 @@ pub(super) const JAVA: ServerKind = ServerKind {
     name: "java",
     command: &["java", "-Xmx64m", "-XX:+UseSerialGC", "/conf/Server.java"],
     files: &[("Server.java", include_str!("Server.java"))],
+    secrets: &[],
+    shared: None,
     uid: 65534,
     reload: "http=http://127.0.0.1:8081/reload",
     verify: SERVED,
@@ -116,6 +169,8 @@ pub(super) const GUNICORN: ServerKind = ServerKind {
         "app:app",
     ],
     files: &[("app.py", include_str!("app.py"))],
+    secrets: &[],
+    shared: None,
     uid: 65534,
     reload: "signal=SIGHUP",
     verify: SERVED,

@@ -25,6 +25,8 @@ pub(super) enum Protocol {
     Http(&'static str),
     /// A query, after a login without a password.
     Postgres,
+    /// A PING.
+    Redis,
 }
 
 /// A connection to a server.
@@ -103,6 +105,15 @@ impl Connection {
                 let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
                 self.stream.write_all(request.as_bytes())?;
                 self.answer()
+            }
+            Protocol::Redis => {
+                self.stream.write_all(b"PING\r\n")?;
+                let mut answer = [0; 7];
+                self.stream.read_exact(&mut answer)?;
+                match &answer == b"+PONG\r\n" {
+                    true => Ok(true),
+                    false => Err(io::Error::other(String::from_utf8_lossy(&answer).into_owned())),
+                }
             }
             Protocol::Postgres => {
                 self.stream.write_all(b"Q\0\0\0\x0dSELECT 1\0")?;
