@@ -2,26 +2,27 @@
 //! agent's program where it starts commands, and the ConfigMaps of its templates.
 
 use contract::{Quantity, layout};
-use json_patch::PatchOperation;
-use json_patch::jsonptr::Pointer;
-use serde_json::{Value, json};
 
-use super::{append, reinvocation};
+use super::new_volume::NewVolume;
+use super::reinvocation;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
-
-const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
+use crate::pod_patch::PodPatch;
+use crate::pod_pointer::PodPointer;
 
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    (size, has_program, templates): (&Quantity, bool, Option<Value>),
+    (size, has_program, templates): (&Quantity, bool, Option<NewVolume<'_>>),
     diagnostics: &mut Diagnostics,
-    patch: &mut Vec<PatchOperation>,
+    patch: &mut PodPatch,
 ) {
     let mut missing = Vec::with_capacity(4);
-    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token())];
-    let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));
+    let always = [
+        (layout::SECRETS_VOLUME, NewVolume::secrets(size)),
+        (layout::TOKEN_VOLUME, NewVolume::token()),
+    ];
+    let program = has_program.then(|| (layout::PROGRAM_VOLUME, NewVolume::program()));
     let templates = templates.map(|volume| (layout::TEMPLATE_VOLUME, volume));
     for (name, canonical) in always.into_iter().chain(program).chain(templates) {
         let index = pod.spec.volumes.iter().flatten().position(|volume| &*volume.name == name);
@@ -36,38 +37,5 @@ pub(crate) fn patch(
             }
         }
     }
-    append(VOLUMES.to_buf(), pod.spec.volumes.is_some(), missing, patch);
-}
-
-/// In memory, so that no value reaches a disk. Limited, because an unlimited volume may take half
-/// of the node's memory.
-fn secrets(size: &Quantity) -> Value {
-    json!({
-        "name": layout::SECRETS_VOLUME,
-        "emptyDir": { "medium": "Memory", "sizeLimit": size.as_str() },
-    })
-}
-
-/// In memory, so that nobody who has the node's disk chooses the program. Holds two copies, even
-/// of a program with its symbols, while an agent of another image replaces the first.
-fn program() -> Value {
-    json!({
-        "name": layout::PROGRAM_VOLUME,
-        "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" },
-    })
-}
-
-/// A token that only switchyard accepts. Sets the mode that the API server would default.
-fn token() -> Value {
-    json!({
-        "name": layout::TOKEN_VOLUME,
-        "projected": {
-            "defaultMode": 0o644,
-            "sources": [{ "serviceAccountToken": {
-                "audience": layout::TOKEN_AUDIENCE,
-                "expirationSeconds": layout::TOKEN_LIFETIME_SECONDS,
-                "path": layout::TOKEN_FILE,
-            } }],
-        },
-    })
+    patch.append(&PodPointer::new("/spec/volumes"), pod.spec.volumes.is_some(), missing);
 }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use contract::SecretName;
-use injection::{Bundle, BundleLookup, Decision, InjectionConfig, KeyNames, Pod, admit};
-use json_patch::Patch;
+use injection::{Bundle, BundleLookup, Decision, InjectionConfig, KeyNames, Pod, PodPatch, admit};
 use serde_json::{Value, json};
 
 /// A change of a part of a pod.
@@ -100,9 +99,9 @@ pub(crate) fn decide_by(pod: &Value, config: &InjectionConfig) -> Decision {
     admit(&Pod::parse(&json).unwrap(), NAMESPACE, &catalog(), config)
 }
 
-pub(crate) fn apply(pod: &Value, patch: &Patch) -> Value {
+pub(crate) fn apply(pod: &Value, patch: &PodPatch) -> Value {
     let mut patched = pod.clone();
-    json_patch::patch(&mut patched, patch).unwrap();
+    json_patch::patch(&mut patched, &patch.operations().unwrap()).unwrap();
     patched
 }
 
