@@ -241,6 +241,7 @@ impl Injector<'_> {
                 let Some(pod) = document.value.pointer_mut(&template.pointer) else {
                     return Ok(());
                 };
+                let patch = patch.operations().map_err(|error| Error::System(error.to_string()))?;
                 json_patch::patch(pod, &patch)
                     .map_err(|error| Error::System(format!("apply patch: {error}")))
             }

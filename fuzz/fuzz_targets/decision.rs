@@ -20,6 +20,7 @@ fuzz_target!(|text: &str| -> Corpus {
             matches!(decision, Some(Decision::Inject { .. } | Decision::Refuse { .. }));
         if let Some(Decision::Inject { patch, .. }) = decision {
             let mut pod: Value = serde_json::from_str(text).expect("a pod is JSON");
+            let patch = patch.operations().expect("the patch is one");
             json_patch::patch(&mut pod, &patch).expect("the patch applies");
             match decide(&pod.to_string(), config) {
                 Some(Decision::Inject { patch, .. }) => {

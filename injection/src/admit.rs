@@ -5,9 +5,6 @@ use std::fmt;
 
 use contract::agent_config::Files;
 use contract::{Annotations, SecretName, layout};
-use json_patch::jsonptr::Pointer;
-use json_patch::{Patch, PatchOperation};
-use serde_json::Value;
 
 use crate::agent_settings::AgentSettings;
 use crate::app_container::{self, AppContainer};
@@ -23,6 +20,8 @@ use crate::patch::mounts::{MountPoints, OwnMounts};
 use crate::patch::secret_volumes::FilledVolumes;
 use crate::plaintext;
 use crate::pod::Pod;
+use crate::pod_patch::PodPatch;
+use crate::pod_pointer::PodPointer;
 use crate::pod_size;
 use crate::readiness;
 use crate::requested::RequestedSecrets;
@@ -38,7 +37,7 @@ pub enum Decision {
     /// The pod is admitted with this patch.
     Inject {
         /// The operations on the pod's JSON. Empty if an earlier pass has done everything.
-        patch: Patch,
+        patch: PodPatch,
         /// Warnings for the pod's author.
         warnings: Vec<String>,
     },
@@ -96,12 +95,12 @@ pub fn admit(
             for error in errors.iter() {
                 diagnostics.deny(Violation::Annotation(error.message()));
             }
-            Vec::new()
+            PodPatch::default()
         }
     };
     let warnings = diagnostics.sent_warnings();
     if diagnostics.violations.is_empty() {
-        Decision::Inject { patch: Patch(patch), warnings }
+        Decision::Inject { patch, warnings }
     } else {
         Decision::Refuse { message: diagnostics.message(), warnings }
     }
@@ -132,7 +131,7 @@ fn inject(
     bundles: &impl BundleLookup,
     config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
-) -> Vec<PatchOperation> {
+) -> PodPatch {
     for key in &annotations.unknown {
         diagnostics.warn(Warning::UnknownAnnotation(key.to_string()));
     }
@@ -150,7 +149,7 @@ fn inject(
     mapped_references::check(&containers, &requested, diagnostics);
     let agent = AgentSettings::resolve(pod, annotations, &containers, config, diagnostics);
 
-    let mut patch = Vec::new();
+    let mut patch = PodPatch::default();
     let mut from_files = patch::env::FromFiles::default();
     let mut has_program = false;
     let size = &agent.resources.volume_size;
@@ -211,14 +210,9 @@ fn inject(
 }
 
 /// A signal reaches a process in another container only if both share a process namespace.
-fn share_process_namespace(
-    pod: &Pod<'_>,
-    agent: &AgentSettings<'_>,
-    patch: &mut Vec<PatchOperation>,
-) {
+fn share_process_namespace(pod: &Pod<'_>, agent: &AgentSettings<'_>, patch: &mut PodPatch) {
     if agent.signalled.is_some() && pod.spec.share_process_namespace.is_none() {
-        let path = Pointer::from_static("/spec/shareProcessNamespace").to_buf();
-        patch.push(patch::add(path, Value::Bool(true)));
+        patch.add(&PodPointer::new("/spec/shareProcessNamespace"), true);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use contract::annotations::MAX_VALUE_BYTES;
 use contract::{AgentResources, Annotations, Quantity};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::app_container::AppContainer;
 use crate::config::{InjectionConfig, MIN_AGENT_MEMORY, Resources};
@@ -15,8 +15,37 @@ const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
 
 /// The agent's container's `resources`, and the size of the secrets' volume.
 pub(crate) struct ContainerResources {
-    pub(crate) requirements: Value,
+    pub(crate) requirements: AgentRequirements,
     pub(crate) volume_size: Quantity,
+}
+
+/// The `resources` of a container, with the fields in the order of their names.
+#[derive(Serialize)]
+pub(crate) struct AgentRequirements {
+    #[serde(skip_serializing_if = "AgentQuantities::is_empty")]
+    limits: AgentQuantities,
+    #[serde(skip_serializing_if = "AgentQuantities::is_empty")]
+    requests: AgentQuantities,
+}
+
+/// Amounts of each resource.
+#[derive(Clone, Default, Serialize)]
+struct AgentQuantities {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<String>,
+}
+
+impl AgentQuantities {
+    fn new(cpu: Option<&Quantity>, memory: Option<&Quantity>) -> Self {
+        let text = |quantity: &Quantity| quantity.as_str().to_owned();
+        Self { cpu: cpu.map(text), memory: memory.map(text) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.cpu.is_none() && self.memory.is_none()
+    }
 }
 
 /// Derives them from the operator's settings and the pod.
@@ -41,21 +70,16 @@ pub(crate) fn resolve(
     } else if is_guaranteed(containers) {
         let cpu = asked.cpu_limit.as_ref().or(asked.cpu_request.as_ref());
         let cpu = cpu.unwrap_or(&resources.guaranteed_cpu);
-        let both = list(Some(cpu), Some(&resources.memory_limit));
-        json!({ "requests": both, "limits": both })
+        let both = AgentQuantities::new(Some(cpu), Some(&resources.memory_limit));
+        AgentRequirements { limits: both.clone(), requests: both }
     } else {
-        json!({
-            "requests": list(Some(&resources.cpu_request), Some(&resources.memory_request)),
-            "limits": list(resources.cpu_limit.as_ref(), Some(&resources.memory_limit)),
-        })
+        let Resources { cpu_request, memory_request, cpu_limit, memory_limit, .. } = &resources;
+        AgentRequirements {
+            limits: AgentQuantities::new(cpu_limit.as_ref(), Some(memory_limit)),
+            requests: AgentQuantities::new(Some(cpu_request), Some(memory_request)),
+        }
     };
     ContainerResources { requirements, volume_size }
-}
-
-fn list(cpu: Option<&Quantity>, memory: Option<&Quantity>) -> Value {
-    let all = [("cpu", cpu), ("memory", memory)].into_iter();
-    let given = all.filter_map(|(name, it)| Some((name.to_owned(), json!(it?.as_str()))));
-    Value::Object(given.collect::<Map<_, _>>())
 }
 
 /// Refuses what is outside the operator's bounds, and requests over their limits.
@@ -141,7 +165,10 @@ fn is_guaranteed(containers: &[AppContainer<'_>]) -> bool {
 /// and the API server takes a missing request of the pod from its containers or, if they have none,
 /// from its limit. Where the pod has a request alone, the agent's is 0 beside its limit, which the
 /// request would else be.
-fn beside_pod_level(resources: &Resources, shared: impl Fn(Resource) -> (bool, bool)) -> Value {
+fn beside_pod_level(
+    resources: &Resources,
+    shared: impl Fn(Resource) -> (bool, bool),
+) -> AgentRequirements {
     let none = Quantity::constant("0");
     let of = |resource, request, limit| match shared(resource) {
         (_, true) => (None, None),
@@ -151,12 +178,10 @@ fn beside_pod_level(resources: &Resources, shared: impl Fn(Resource) -> (bool, b
     let Resources { cpu_request, memory_request, cpu_limit, memory_limit, .. } = resources;
     let (cpu_request, cpu_limit) = of(Resource::Cpu, cpu_request, cpu_limit.as_ref());
     let (memory_request, memory_limit) = of(Resource::Memory, memory_request, Some(memory_limit));
-    let lists = [
-        ("requests", list(cpu_request, memory_request)),
-        ("limits", list(cpu_limit, memory_limit)),
-    ];
-    let given = lists.into_iter().filter(|(_, list)| list != &json!({}));
-    Value::Object(given.map(|(name, list)| (name.to_owned(), list)).collect())
+    AgentRequirements {
+        limits: AgentQuantities::new(cpu_limit, memory_limit),
+        requests: AgentQuantities::new(cpu_request, memory_request),
+    }
 }
 
 /// Warns if LimitRanger has given a container a memory limit below the agent's: its `max` may be

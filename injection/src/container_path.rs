@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use json_patch::jsonptr::PointerBuf;
+use crate::pod_pointer::PodPointer;
 
 /// One of the two container lists of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ impl ContainerList {
     }
 
     /// The JSON pointer of the list.
-    pub(crate) fn pointer(self) -> PointerBuf {
-        PointerBuf::from_tokens(["spec", self.name()])
+    pub(crate) fn pointer(self) -> PodPointer {
+        PodPointer::new("/spec").field(self.name())
     }
 }
 
@@ -38,8 +38,8 @@ impl ContainerPath {
     }
 
     /// The JSON pointer of the container.
-    pub(crate) fn pointer(self) -> PointerBuf {
-        self.list.pointer().with_trailing_token(self.index)
+    pub(crate) fn pointer(self) -> PodPointer {
+        self.list.pointer().element(self.index)
     }
 
     /// The keys and indexes that lead to something in the container.
@@ -50,8 +50,8 @@ impl ContainerPath {
     }
 
     /// The JSON pointer of a field of the container.
-    pub(crate) fn field(self, name: &str) -> PointerBuf {
-        PointerBuf::from_tokens(["spec", self.list_name(), &self.index.to_string(), name])
+    pub(crate) fn field(self, name: &str) -> PodPointer {
+        self.pointer().field(name)
     }
 }
 

@@ -2,7 +2,6 @@
 //! socket's directory.
 
 use contract::{Annotations, ReloadRequest, SocketPath, layout};
-use serde_json::{Value, json};
 
 use crate::app_container::{AppContainer, list_names};
 use crate::container_path::ContainerList;
@@ -19,8 +18,10 @@ pub(crate) struct HaproxySocket<'p> {
     pub(crate) original: SocketPath,
     /// The index of HAProxy's container among the application's.
     pub(crate) container: usize,
-    volume: &'p str,
-    sub_path: Option<&'p str>,
+    /// The volume that it is in.
+    pub(crate) volume: &'p str,
+    /// The part of the volume that HAProxy mounts.
+    pub(crate) sub_path: Option<&'p str>,
 }
 
 /// A mount that leads to the socket.
@@ -51,19 +52,6 @@ impl<'p> HaproxySocket<'p> {
                 None
             }
         }
-    }
-
-    /// The mount in the agent. A socket can be connected to on a read-only mount.
-    pub(crate) fn mount(&self) -> Value {
-        let mut mount = json!({
-            "name": self.volume,
-            "mountPath": layout::SOCKET_DIRECTORY,
-            "readOnly": true,
-        });
-        if let Some(part) = self.sub_path {
-            mount["subPath"] = json!(part);
-        }
-        mount
     }
 }
 

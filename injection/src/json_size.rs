@@ -8,7 +8,10 @@ pub const MAX_JSON_VALUES: usize = 1 << 16;
 /// and nulls, but not the names of an object's fields. An empty array or object counts twice. The
 /// text need not be valid.
 pub(crate) fn has_more_values(json: &str, maximum: usize) -> bool {
-    // Each value is the first one, or follows a comma or an opening bracket.
+    // Each value but the first follows a comma or an opening bracket.
+    if json.len() < maximum {
+        return false;
+    }
     let mut values = 1_usize;
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {

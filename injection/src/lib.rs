@@ -32,6 +32,8 @@ mod placement;
 mod plaintext;
 mod plaintext_policy;
 mod pod;
+mod pod_patch;
+mod pod_pointer;
 mod pod_size;
 mod readiness;
 mod references;
@@ -58,6 +60,7 @@ pub use kubernetes_version::{KubernetesVersion, KubernetesVersionError};
 pub use operator_file::{HttpsAddress, ImageName, OperatorFile, OperatorKey, SettingError};
 pub use plaintext_policy::{PlaintextMode, PlaintextVerdict, plaintext_verdict};
 pub use pod::{JsonStr, ParsePodError, Pod};
+pub use pod_patch::{PatchError, PodPatch};
 pub use references::{ReferenceRuleError, ReferenceRules};
 pub use vault::{
     PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultPod,

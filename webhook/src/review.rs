@@ -8,12 +8,10 @@ mod wire;
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use contract::annotations;
-use injection::{BundleLookup, Decision, InjectionConfig, Pod, admit, printable, skip_reason};
-use json_patch::Patch;
-use serde::ser::Error as _;
+use injection::{
+    BundleLookup, Decision, InjectionConfig, Pod, PodPatch, admit, printable, skip_reason,
+};
 use serde_json::value::RawValue;
 
 pub use plaintext::{PlaintextOutcome, PlaintextRecord, respond_plaintext};
@@ -21,9 +19,6 @@ use wire::{AdmissionRequest, AdmissionResponse, Status};
 
 /// The largest body of a review, in bytes. The API server limits a request body to 3 MiB.
 pub const MAX_BYTES: usize = 3 << 20;
-
-/// As long as the patch of an ordinary pod, in bytes, so that it grows in one piece.
-const USUAL_PATCH_BYTES: usize = 6 << 10;
 
 /// What a review is answered with.
 pub struct ReviewContext<'a, B> {
@@ -196,7 +191,7 @@ fn review_pod<B: BundleLookup>(
         Decision::Skip(_) => {}
         Decision::Inject { patch, warnings } => {
             response.warnings = warnings;
-            inject(&patch, response, record);
+            inject(patch, response, record);
         }
         Decision::Refuse { message, warnings } => {
             response.warnings = warnings;
@@ -205,33 +200,16 @@ fn review_pod<B: BundleLookup>(
     }
 }
 
-fn inject(patch: &Patch, response: &mut AdmissionResponse<'_>, record: &mut ReviewRecord) {
-    record.outcome = Outcome::Unchanged;
-    if patch.is_empty() {
-        return;
-    }
-    match encoded(patch) {
-        Ok(patch) => {
+fn inject(patch: PodPatch, response: &mut AdmissionResponse<'_>, record: &mut ReviewRecord) {
+    match patch.json() {
+        Ok(_) if patch.is_empty() => record.outcome = Outcome::Unchanged,
+        Ok(_) => {
             record.outcome = Outcome::Injected;
-            response.patch_type = Some("JSONPatch");
             response.patch = Some(patch);
         }
         // A pod must not be admitted without its patch.
-        Err(_) => {
-            let message = "serialize patch: it is not valid JSON".to_owned();
-            refuse(response, record, Outcome::Refused, message);
-        }
+        Err(error) => refuse(response, record, Outcome::Refused, error.to_string()),
     }
-}
-
-/// The patch in base64, as a JSON string: it needs no escapes, so the response holds it as it is.
-fn encoded(patch: &Patch) -> serde_json::Result<Box<RawValue>> {
-    let mut json = Vec::with_capacity(USUAL_PATCH_BYTES);
-    serde_json::to_writer(&mut json, patch)?;
-    let length = base64::encoded_len(json.len(), true).unwrap_or_default();
-    let mut text = vec![b'"'; length + 2];
-    STANDARD.encode_slice(json, &mut text[1..=length]).map_err(serde_json::Error::custom)?;
-    RawValue::from_string(String::from_utf8(text).map_err(serde_json::Error::custom)?)
 }
 
 fn refuse(

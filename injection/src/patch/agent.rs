@@ -5,21 +5,19 @@
 //! init container.
 
 use contract::agent_config::{self, AgentConfig, Files, Source};
-use contract::rendered::Contents;
-use contract::{Annotations, Placement, Readiness, ReloadRequest, layout};
-use json_patch::PatchOperation;
-use serde_json::{Value, json};
+use contract::{Annotations, Readiness, ReloadRequest, layout};
+use serde_json::Value;
 
-use super::agent_env::{config_value, pod_uid};
-use super::secret_volumes::agent_mounts;
-use super::{add, append, reinvocation, remove};
+use super::agent_container::AgentContainer;
+use super::agent_env::config_value;
+use super::reinvocation;
 use crate::agent_settings::AgentSettings;
 use crate::app_container::AppContainer;
 use crate::config::InjectionConfig;
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::diagnostics::{Diagnostics, Violation};
-use crate::haproxy_socket::HaproxySocket;
 use crate::pod::Pod;
+use crate::pod_patch::PodPatch;
 
 /// Adds the operations that insert the agent. If an earlier pass has inserted it, adapts it to the
 /// containers that were added since. One that is elsewhere, or behind a container that needs it,
@@ -30,14 +28,14 @@ pub(crate) fn patch(
     (settings, containers): (&AgentSettings<'_>, &[AppContainer<'_>]),
     config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
-    patch: &mut Vec<PatchOperation>,
+    patch: &mut PodPatch,
 ) {
     let value = config_value(agent_config);
     let (bytes, maximum) = (value.len(), layout::MAX_CONFIG_BYTES);
     if bytes > maximum {
         return diagnostics.deny(Violation::LongConfig { bytes, maximum });
     }
-    let container = container(agent_config, value, settings, config);
+    let container = AgentContainer::new(agent_config, value, settings, config);
     let list = settings.agent_list();
     let mut agents = pod.containers().filter(|(_, found)| found.is_agent());
     let found = agents.next();
@@ -59,10 +57,12 @@ pub(crate) fn patch(
         }
         let is_here = path.list == list && !is_late(path);
         let found = is_here.then(|| reinvocation::container(pod, path)).flatten();
-        if let (Value::Object(canonical), Some(Value::Object(found))) = (&container, found) {
-            return patch.extend(reinvocation::agent(canonical, &found, path, config));
+        if let Some(Value::Object(found)) = found
+            && let Ok(Value::Object(canonical)) = serde_json::to_value(&container)
+        {
+            return reinvocation::agent(&canonical, &found, path, config, patch);
         }
-        patch.push(remove(path.pointer()));
+        patch.remove(&path.pointer());
     }
     // Ours may have been the only one.
     let exists = match list {
@@ -71,9 +71,9 @@ pub(crate) fn patch(
     };
     if exists {
         let place = place(list, containers, config);
-        patch.push(add(list.pointer().with_trailing_token(place), container));
+        patch.add(&list.pointer().element(place), container);
     } else {
-        append(list.pointer(), false, vec![container], patch);
+        patch.append(&list.pointer(), false, vec![container]);
     }
 }
 
@@ -122,81 +122,4 @@ pub(crate) fn config(
         readiness: readiness.filter(|_| stays && annotations.verify.is_none()),
         metrics: annotations.metrics.clone().filter(|_| stays),
     }
-}
-
-/// The canonical container. Sets every field that the API server would default and that
-/// [`reinvocation::agent`] compares.
-fn container(
-    agent_config: &AgentConfig,
-    config_value: String,
-    settings: &AgentSettings<'_>,
-    config: &InjectionConfig,
-) -> Value {
-    let InjectionConfig { agent_image, agent_image_pull_policy, .. } = config;
-    let mut container = json!({
-        "name": layout::AGENT_CONTAINER,
-        "image": agent_image,
-        "imagePullPolicy": agent_image_pull_policy.as_str(),
-        "env": [
-            { "name": layout::CONFIG_VARIABLE, "value": config_value },
-            pod_uid(),
-        ],
-        "volumeMounts": [
-            { "name": layout::SECRETS_VOLUME, "mountPath": layout::SECRETS_DIRECTORY },
-            {
-                "name": layout::TOKEN_VOLUME,
-                "mountPath": layout::TOKEN_DIRECTORY,
-                "readOnly": true,
-            },
-        ],
-        "resources": settings.resources.requirements,
-        "securityContext": {
-            "runAsNonRoot": settings.uid != Some(0),
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": { "drop": ["ALL"] },
-            "seccompProfile": { "type": "RuntimeDefault" },
-        },
-    });
-    if let Some(uid) = settings.uid {
-        container["securityContext"]["runAsUser"] = json!(uid);
-    }
-    if let Some(level) = settings.selinux_level {
-        container["securityContext"]["seLinuxOptions"] = json!({ "level": level });
-    }
-    if agent_config.program_directory.is_some()
-        && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts")
-    {
-        let (name, path) = (layout::PROGRAM_VOLUME, layout::PROGRAM_DIRECTORY);
-        mounts.push(json!({ "name": name, "mountPath": path }));
-    }
-    let has_templates = agent_config
-        .files
-        .rendered
-        .iter()
-        .any(|it| matches!(it.contents, Contents::TemplateFile(_)));
-    if has_templates && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
-        let (name, path) = (layout::TEMPLATE_VOLUME, layout::TEMPLATE_DIRECTORY);
-        mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
-    }
-    if let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
-        mounts.extend(agent_mounts(&agent_config.files.volumes));
-        mounts.extend(settings.haproxy.as_ref().map(HaproxySocket::mount));
-    }
-    if settings.placement.is_some() {
-        let hook = json!({ "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } });
-        container["lifecycle"] = json!({ "postStart": hook });
-    } else {
-        container["args"] = json!(["init"]);
-    }
-    if settings.placement == Some(Placement::Native) {
-        container["restartPolicy"] = json!("Always");
-    }
-    if settings.restarts {
-        container["restartPolicyRules"] = json!([{
-            "action": "RestartAllContainers",
-            "exitCodes": { "operator": "In", "values": [layout::RESTART_EXIT_CODE] },
-        }]);
-    }
-    container
 }

@@ -1,7 +1,6 @@
-//! The agent's environment variables: its configuration and the pod's UID.
+//! The agent's configuration, as the value of its variable.
 
-use contract::{AgentConfig, layout};
-use serde_json::{Value, json};
+use contract::AgentConfig;
 
 /// The agent's configuration as the value of a variable.
 pub(super) fn config_value(config: &AgentConfig) -> String {
@@ -16,12 +15,4 @@ pub(super) fn config_value(config: &AgentConfig) -> String {
 /// A text with every dollar escaped, since kubelet reads `$$` as a dollar and expands `$(NAME)`.
 pub(super) fn escaped(text: String) -> String {
     if text.contains('$') { text.replace('$', "$$") } else { text }
-}
-
-/// The variable with the pod's UID. Sets `apiVersion`, which the API server would default.
-pub(super) fn pod_uid() -> Value {
-    json!({
-        "name": layout::POD_UID_VARIABLE,
-        "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.uid" } },
-    })
 }

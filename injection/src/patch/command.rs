@@ -1,20 +1,14 @@
 //! The command of a container: the agent's program comes before it.
 
 use contract::layout::EXEC_WORDS;
-use json_patch::PatchOperation;
-use serde_json::Value;
 
-use super::add;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
+use crate::pod_patch::PodPatch;
 
 /// Has the program start the command. Its words are inserted, so that no word of the command is
 /// copied into the patch.
-pub(crate) fn patch(
-    app: &AppContainer<'_>,
-    diagnostics: &mut Diagnostics,
-    patch: &mut Vec<PatchOperation>,
-) {
+pub(crate) fn patch(app: &AppContainer<'_>, diagnostics: &mut Diagnostics, patch: &mut PodPatch) {
     let command = app.container.command.as_deref().unwrap_or_default();
     let is_ours = |words: &[crate::pod::JsonStr<'_>]| {
         words.iter().zip(EXEC_WORDS).all(|(word, ours)| **word == *ours)
@@ -30,9 +24,9 @@ pub(crate) fn patch(
         }
         Some(_) => {}
         None => {
-            let first = app.path.field("command").with_trailing_token(0usize);
+            let first = app.path.field("command").element(0);
             let words = EXEC_WORDS.into_iter().rev();
-            patch.extend(words.map(|word| add(first.clone(), Value::String(word.to_owned()))));
+            words.for_each(|word| patch.add(&first, word));
         }
     }
 }

@@ -10,12 +10,12 @@ mod reserved;
 mod sources;
 
 use contract::{Delivery, SecretName};
-use json_patch::PatchOperation;
 
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::expansion;
 use crate::pod::EnvVar;
+use crate::pod_patch::PodPatch;
 use crate::requested::RequestedSecrets;
 pub(crate) use changes::FromFiles;
 use changes::{EntryChange, EnvChanges};
@@ -28,7 +28,7 @@ pub(crate) fn patch(
     requested: &RequestedSecrets<'_>,
     (is_signalled, restart_grace): (bool, Option<u32>),
     diagnostics: &mut Diagnostics,
-    (patch, from_files): (&mut Vec<PatchOperation>, &mut FromFiles),
+    (patch, from_files): (&mut PodPatch, &mut FromFiles),
 ) -> bool {
     if !app.gets_secrets {
         outside::check(app, requested, diagnostics);

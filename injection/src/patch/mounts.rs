@@ -7,16 +7,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use contract::agent_config::MountPoint;
 use contract::layout;
-use json_patch::PatchOperation;
-use serde_json::{Value, json};
 
-use super::append;
+use super::new_mount::NewMount;
 use super::secret_volumes::FilledVolumes;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::mount_point_conflict::{MAX_MOUNT_POINTS, MountPointConflict};
 use crate::path_components::components;
 use crate::pod::{Pod, Volume, VolumeMount};
+use crate::pod_patch::PodPatch;
 use crate::requested::RequestedSecrets;
 
 /// Where kubelet mounts the pod's service-account token, relative to `/var/run/secrets`. The agent
@@ -95,7 +94,7 @@ pub(crate) fn patch(
     app: &AppContainer<'_>,
     (points, needs): (&mut MountPoints<'_, '_>, OwnMounts),
     diagnostics: &mut Diagnostics,
-    patch: &mut Vec<PatchOperation>,
+    patch: &mut PodPatch,
 ) {
     let mounts = || app.container.volume_mounts.iter().flatten();
     // A container that reads no file gets no mount, and keeps one of an earlier pass.
@@ -124,24 +123,16 @@ pub(crate) fn patch(
         (!has_program).then(program_mount),
         (!has_mark).then(|| mark::mount(&mark)),
     ];
-    let missing = missing.into_iter().flatten().collect();
-    append(app.path.field("volumeMounts"), exists, missing, patch);
+    let missing: Vec<_> = missing.into_iter().flatten().collect();
+    patch.append(&app.path.field("volumeMounts"), exists, missing);
 }
 
-fn secrets_mount() -> Value {
-    json!({
-        "name": layout::SECRETS_VOLUME,
-        "mountPath": layout::SECRETS_DIRECTORY,
-        "readOnly": true,
-    })
+fn secrets_mount() -> NewMount<'static> {
+    NewMount::read_only(layout::SECRETS_VOLUME, layout::SECRETS_DIRECTORY)
 }
 
-fn program_mount() -> Value {
-    json!({
-        "name": layout::PROGRAM_VOLUME,
-        "mountPath": layout::PROGRAM_DIRECTORY,
-        "readOnly": true,
-    })
+fn program_mount() -> NewMount<'static> {
+    NewMount::read_only(layout::PROGRAM_VOLUME, layout::PROGRAM_DIRECTORY)
 }
 
 /// Whether a mount is exactly [`secrets_mount`].

@@ -6,16 +6,15 @@
 //! container.
 
 use contract::layout;
-use json_patch::PatchOperation;
-use json_patch::jsonptr::PointerBuf;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{add, remove, replace};
 use crate::config::InjectionConfig;
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::pod::Pod;
+use crate::pod_patch::PodPatch;
+use crate::pod_pointer::PodPointer;
 
 /// Where a mount may be that another webhook added. The agent reads nothing there.
 const HARMLESS_MOUNTS: [&str; 3] = ["/var/run/secrets/", "/etc/ssl/", "/etc/pki/"];
@@ -69,27 +68,28 @@ fn element(list: Option<Vec<&RawValue>>, index: usize) -> Option<Value> {
 
 /// Whether a volume is the canonical one. Ignores the size, which the operator may have changed
 /// since the first pass.
-pub(super) fn is_canonical_volume(canonical: &Value, found: &Value) -> bool {
+pub(super) fn is_canonical_volume(canonical: &impl Serialize, found: &Value) -> bool {
+    let Ok(canonical) = serde_json::to_value(canonical) else { return false };
     let mut found = found.clone();
     if let (Some(size), Some(limit)) =
         (canonical.pointer("/emptyDir/sizeLimit"), found.pointer_mut("/emptyDir/sizeLimit"))
     {
         limit.clone_from(size);
     }
-    *canonical == found
+    canonical == found
 }
 
-/// The operations that turn the agent that was found into the canonical one.
+/// Adds the operations that turn the agent that was found into the canonical one.
 pub(super) fn agent(
     canonical: &Map<String, Value>,
     found: &Map<String, Value>,
     path: ContainerPath,
     config: &InjectionConfig,
-) -> Vec<PatchOperation> {
-    let mut operations = Vec::new();
+    patch: &mut PodPatch,
+) {
     for (key, value) in found.iter().filter(|(key, _)| !canonical.contains_key(*key)) {
         if !is_default(key, value) {
-            operations.push(remove(path.field(key)));
+            patch.remove(&path.field(key));
         }
     }
     for (key, value) in canonical {
@@ -101,17 +101,16 @@ pub(super) fn agent(
             // Quotas, limit ranges and autoscalers change these, and quantities are rewritten.
             ("resources", Value::Object(_)) => {}
             ("volumeMounts", Value::Array(mounts)) => {
-                operations.extend(list(path.field(key), value, mounts, is_harmless_mount));
+                list(&path.field(key), (value, mounts), is_harmless_mount, patch);
             }
             ("env", Value::Array(variables)) => {
-                operations.extend(list(path.field(key), value, variables, is_harmless_variable));
+                list(&path.field(key), (value, variables), is_harmless_variable, patch);
             }
             ("securityContext", Value::Object(found)) if is_harmless_context(value, found) => {}
             _ if value == found_value => {}
-            _ => operations.push(add(path.field(key), value.clone())),
+            _ => patch.add(&path.field(key), value),
         }
     }
-    operations
 }
 
 /// Whether a security context is the canonical one, but for what gives the agent nothing: what a
@@ -141,31 +140,31 @@ fn is_default(key: &str, value: &Value) -> bool {
     }
 }
 
-/// The operations that leave each canonical element in a list once, and of the others those that
+/// Adds the operations that leave each canonical element in a list once, and of the others those that
 /// are harmless.
 fn list(
-    path: PointerBuf,
-    canonical: &Value,
-    found: &[Value],
+    path: &PodPointer,
+    (canonical, found): (&Value, &[Value]),
     is_harmless: fn(&Value) -> bool,
-) -> Vec<PatchOperation> {
+    patch: &mut PodPatch,
+) {
     let name = |element: &Value| element.get("name").and_then(Value::as_str).map(str::to_owned);
     let mut missing: Vec<&Value> = canonical.as_array().into_iter().flatten().collect();
-    let (mut replaced, mut removed) = (Vec::new(), Vec::new());
+    let mut removed = Vec::new();
     for (index, element) in found.iter().enumerate() {
-        let at = path.with_trailing_token(index);
+        let at = path.element(index);
         if let Some(same) = missing.iter().position(|it| *it == element) {
             missing.remove(same);
         } else if let Some(named) = missing.iter().position(|it| name(it) == name(element)) {
             // Our own, changed: it stays where it was, so that what refers to it comes later.
-            replaced.push(replace(at, missing.remove(named).clone()));
+            patch.replace(&at, missing.remove(named));
         } else if !is_harmless(element) {
-            removed.push(remove(at));
+            removed.push(at);
         }
     }
-    let added = missing.into_iter().map(|it| add(path.with_trailing_token("-"), it.clone()));
+    patch.append(path, true, missing);
     // From the end, so that no removal shifts the index of another.
-    replaced.into_iter().chain(added).chain(removed.into_iter().rev()).collect()
+    removed.into_iter().rev().for_each(|at| patch.remove(&at));
 }
 
 fn is_harmless_variable(variable: &Value) -> bool {

@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 
 use contract::secret_volume::{MAX_CONFIG_BYTES, MAX_VOLUMES, SecretVolume};
 use contract::{AgentConfig, BundleRef, Label, Quantity, layout};
-use json_patch::PatchOperation;
-use json_patch::jsonptr::PointerBuf;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
-use super::{add, reinvocation, replace};
+use super::new_mount::NewMount;
+use super::new_volume::NewVolume;
+use super::reinvocation;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::{EnvVar, Pod};
+use crate::pod_patch::PodPatch;
+use crate::pod_pointer::PodPointer;
 use crate::requested::RequestedSecrets;
 use crate::secret_volume_problem::SecretVolumeProblem;
 
@@ -102,10 +103,10 @@ impl<'p> FilledVolumes<'p> {
     }
 
     /// Adds the operations that turn the volumes into the agent's.
-    pub(crate) fn patch(&self, size: &Quantity, patch: &mut Vec<PatchOperation>) {
+    pub(crate) fn patch(&self, size: &Quantity, patch: &mut PodPatch) {
         for (index, name) in &self.replaced {
-            let path = PointerBuf::from_tokens(["spec", "volumes", &index.to_string()]);
-            patch.push(replace(path, memory_volume(name, size)));
+            let path = PodPointer::new("/spec/volumes").element(*index);
+            patch.replace(&path, NewVolume::memory(name, size.as_str()));
         }
     }
 
@@ -115,7 +116,7 @@ impl<'p> FilledVolumes<'p> {
         &self,
         app: &AppContainer<'_>,
         diagnostics: &mut Diagnostics,
-        patch: &mut Vec<PatchOperation>,
+        patch: &mut PodPatch,
     ) {
         for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
             let Some(volume) = self.volumes.get(&*mount.name) else { continue };
@@ -126,8 +127,8 @@ impl<'p> FilledVolumes<'p> {
                     diagnostics.deny(Violation::VolumeOutsideContainers { at, bundle });
                 }
             } else if mount.read_only != Some(true) {
-                let path = app.path.field("volumeMounts").with_trailing_token(index);
-                patch.push(add(path.with_trailing_token("readOnly"), Value::Bool(true)));
+                let path = app.path.field("volumeMounts").element(index);
+                patch.add(&path.field("readOnly"), true);
             }
         }
     }
@@ -139,20 +140,15 @@ impl<'p> FilledVolumes<'p> {
 }
 
 /// The mounts of the volumes in the agent.
-pub(super) fn agent_mounts(volumes: &[SecretVolume]) -> impl Iterator<Item = Value> {
+pub(super) fn agent_mounts(volumes: &[SecretVolume]) -> impl Iterator<Item = NewMount<'_>> {
     volumes.iter().map(|SecretVolume { directory, .. }| {
         let name = directory.rsplit('/').next().unwrap_or_default();
-        json!({ "name": name, "mountPath": directory })
+        NewMount::writable(name, directory)
     })
 }
 
 fn directory(name: &str) -> String {
     format!("{}/{name}", layout::VOLUMES_DIRECTORY)
-}
-
-/// In memory, as the volume of a Secret is.
-fn memory_volume(name: &str, size: &Quantity) -> Value {
-    json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size.as_str() } })
 }
 
 /// What an earlier pass has the agent fill: only the agent's configuration tells. The author of a
@@ -191,6 +187,7 @@ impl<'p> Earlier<'p> {
     fn take(&mut self, index: usize, name: &str, size: &Quantity) -> Option<SecretVolume> {
         let volume = self.volumes.remove(name)?;
         let found = serde_json::from_str(self.raw.get(index)?.get()).ok()?;
-        reinvocation::is_canonical_volume(&memory_volume(name, size), &found).then_some(volume)
+        let canonical = NewVolume::memory(name, size.as_str());
+        reinvocation::is_canonical_volume(&canonical, &found).then_some(volume)
     }
 }

@@ -2,16 +2,15 @@
 //! none.
 
 use contract::{Placement, annotations};
-use json_patch::PatchOperation;
-use json_patch::jsonptr::PointerBuf;
 use serde_json::Value;
 
-use super::add;
 use crate::agent_settings::AgentSettings;
 use crate::app_container::AppContainer;
 use crate::config::InjectionConfig;
 use crate::container_path::ContainerList;
 use crate::pod::Pod;
+use crate::pod_patch::PodPatch;
+use crate::pod_pointer::PodPointer;
 
 /// The container that `kubectl logs` and `kubectl exec` take; without it, the first.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -21,19 +20,18 @@ pub(crate) fn patch(
     pod: &Pod<'_>,
     (settings, containers): (&AgentSettings<'_>, &[AppContainer<'_>]),
     config: &InjectionConfig,
-    patch: &mut Vec<PatchOperation>,
+    patch: &mut PodPatch,
 ) {
     let status = status(settings, config);
     if pod.annotation(annotations::STATUS) != Some(&status) {
-        patch.push(add(pointer(annotations::STATUS), Value::String(status)));
+        patch.add(&pointer(annotations::STATUS), status);
     }
     let application = containers.iter().find(|app| app.path.list == ContainerList::Containers);
     if settings.placement == Some(Placement::First)
         && pod.annotation(DEFAULT_CONTAINER).is_none()
         && let Some(app) = application
     {
-        let name = Value::String(app.container.name.to_string());
-        patch.push(add(pointer(DEFAULT_CONTAINER), name));
+        patch.add(&pointer(DEFAULT_CONTAINER), &*app.container.name);
     }
 }
 
@@ -49,6 +47,6 @@ fn status(settings: &AgentSettings<'_>, config: &InjectionConfig) -> String {
 }
 
 /// The pod asks by an annotation, so it has some.
-fn pointer(annotation: &str) -> PointerBuf {
-    PointerBuf::from_tokens(["metadata", "annotations", annotation])
+fn pointer(annotation: &str) -> PodPointer {
+    PodPointer::new("/metadata/annotations").field(annotation)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use contract::rendered::{Contents, RenderedFile, RequestedContents};
 use contract::{Annotations, SecretName, layout, template};
-use serde_json::{Value, json};
 
+use super::new_volume::{ConfigMapItem, NewProjection, NewVolume};
 use crate::diagnostics::{Diagnostics, Violation, printable};
 use crate::requested::RequestedSecrets;
 
@@ -76,23 +76,15 @@ pub(crate) fn files(annotations: &Annotations) -> Vec<RenderedFile> {
     annotations.rendered.iter().map(file).collect()
 }
 
-/// The volume; `None` if no template is in a ConfigMap. Sets the mode that the API server would
-/// default.
-pub(crate) fn volume(annotations: &Annotations) -> Option<Value> {
-    let mut maps: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+/// The volume; `None` if no template is in a ConfigMap.
+pub(crate) fn volume(annotations: &Annotations) -> Option<NewVolume<'_>> {
+    let mut maps: BTreeMap<&str, Vec<ConfigMapItem<'_>>> = BTreeMap::new();
     for (file, requested) in &annotations.rendered {
         if let RequestedContents::ConfigMap { name, key } = requested {
-            maps.entry(name).or_default().push(json!({ "key": key, "path": file }));
+            maps.entry(name).or_default().push(ConfigMapItem { key, path: file.as_str() });
         }
     }
-    let sources: Vec<_> = maps
-        .into_iter()
-        .map(|(name, items)| json!({ "configMap": { "name": name, "items": items } }))
-        .collect();
-    (!sources.is_empty()).then(|| {
-        json!({
-            "name": layout::TEMPLATE_VOLUME,
-            "projected": { "defaultMode": 0o644, "sources": sources },
-        })
-    })
+    let sources: Vec<_> =
+        maps.into_iter().map(|(name, items)| NewProjection::ConfigMap { items, name }).collect();
+    (!sources.is_empty()).then(|| NewVolume::projected(layout::TEMPLATE_VOLUME, sources))
 }

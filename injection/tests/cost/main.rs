@@ -51,9 +51,8 @@ fn decide(json: &str, bundles: &OneBundle, config: &InjectionConfig) -> (usize, 
     match admit(&pod, "shop-prod", bundles, config) {
         Decision::Skip(reason) => (0, 0, reason.to_string()),
         Decision::Inject { patch, warnings } => {
-            let patch = serde_json::to_vec(&patch).unwrap();
             let warned = warnings.iter().map(String::len).sum();
-            (patch.len(), warned, "injected".to_owned())
+            (patch.json().unwrap().len(), warned, "injected".to_owned())
         }
         Decision::Refuse { message, warnings } => {
             (0, warnings.iter().map(String::len).sum(), message)

@@ -8,7 +8,7 @@ use crate::support::{annotate, config, decide_by, one};
 fn patched(pod: &Value, config: &InjectionConfig) -> Value {
     let Decision::Inject { patch, .. } = decide_by(pod, config) else { panic!("not injected") };
     let mut patched = pod.clone();
-    json_patch::patch(&mut patched, &patch).unwrap();
+    json_patch::patch(&mut patched, &patch.operations().unwrap()).unwrap();
     patched
 }
 

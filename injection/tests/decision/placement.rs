@@ -1,7 +1,6 @@
 //! Where the agent is: as the operator says and the pod asks, where that can be, in every pass.
 
-use injection::{Decision, InjectionConfig, PlacementPolicy};
-use json_patch::Patch;
+use injection::{Decision, InjectionConfig, PlacementPolicy, PodPatch};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -19,9 +18,9 @@ fn first() -> InjectionConfig {
 /// Where the agent is in an admitted pod, and that another pass changes nothing.
 fn place(pod: &Value, config: &InjectionConfig) -> String {
     let (patched, _) = admitted_by(pod, config);
-    let nothing = Decision::Inject { patch: Patch::default(), warnings: Vec::new() };
+    let nothing = Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() };
     match decide_by(&patched, config) {
-        Decision::Inject { patch, .. } => assert_eq!(patch, Patch::default(), "a second pass"),
+        Decision::Inject { patch, .. } => assert_eq!(patch, PodPatch::default(), "a second pass"),
         other => panic!("the second pass: {other:?}, not {nothing:?}"),
     }
     let at = |list: &str| {

@@ -1,7 +1,6 @@
 //! Reinvocation: what a second pass accepts as the work of the first, adds, and refuses.
 
-use injection::Decision;
-use json_patch::Patch;
+use injection::{Decision, PodPatch};
 use serde_json::{Value, json};
 
 use crate::support::{Change, admitted, annotate, decide, one, pod, refused, with_spec};
@@ -35,7 +34,7 @@ fn injected() -> Value {
 fn a_second_pass_changes_nothing() {
     assert_eq!(
         decide(&injected()),
-        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+        Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() }
     );
 }
 
@@ -57,7 +56,7 @@ fn a_container_added_later_gets_the_mount_and_can_read_the_files() {
     assert_eq!(patched["spec"]["initContainers"].as_array().unwrap().len(), 1);
     assert_eq!(
         decide(&patched),
-        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+        Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() }
     );
 }
 
@@ -70,7 +69,7 @@ fn the_agent_follows_a_user_set_later() {
     assert_eq!((&context["runAsUser"], &context["runAsNonRoot"]), (&json!(0), &json!(false)));
     assert_eq!(
         decide(&patched),
-        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+        Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() }
     );
 }
 
@@ -94,7 +93,7 @@ fn an_init_container_that_another_webhook_put_first_comes_after_the_agent_if_it_
         let inits = &patched["spec"]["initContainers"];
         assert_eq!(inits[agent]["name"], "enclii-agent", "{name}");
         assert_eq!(inits[1 - agent]["volumeMounts"].is_array(), agent == 0, "{name}");
-        let nothing = Decision::Inject { patch: Patch::default(), warnings: Vec::new() };
+        let nothing = Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() };
         assert_eq!(decide(&patched), nothing);
     }
 }
@@ -134,7 +133,7 @@ fn readmitted(change: Change) -> Value {
     assert_eq!(warnings, [""; 0]);
     assert_eq!(
         decide(&patched),
-        Decision::Inject { patch: Patch::default(), warnings: Vec::new() },
+        Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() },
         "another pass changes it again"
     );
     patched
@@ -290,7 +289,7 @@ fn mounts_below_the_secrets_directory_get_mount_points() {
         assert!(config.contains(expected), "{config}");
         assert_eq!(
             decide(&patched),
-            Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+            Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() }
         );
     }
 }

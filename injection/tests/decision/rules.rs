@@ -1,7 +1,6 @@
 //! How an admitted pod is changed.
 
-use injection::{Decision, Pod, SkipReason, admit};
-use json_patch::Patch;
+use injection::{Decision, Pod, PodPatch, SkipReason, admit};
 use serde_json::{Value, json};
 
 use crate::support::{NAMESPACE, admitted, annotate, catalog, config, decide, one, pod, with_spec};
@@ -345,6 +344,6 @@ fn kubelet_does_not_expand_a_dollar_in_the_configuration() {
     assert!(text.contains("/$$(HOME)$$$$"), "{text}");
     assert_eq!(
         decide(&patched),
-        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+        Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() }
     );
 }

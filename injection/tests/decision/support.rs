@@ -6,10 +6,9 @@ use std::sync::Arc;
 use contract::SecretName;
 use contract::vault_source::{VaultRead, VaultSecret};
 use injection::{
-    Bundle, BundleLookup, Decision, InjectionConfig, KeyNames, Pod, SecretSource, VaultSettings,
-    admit,
+    Bundle, BundleLookup, Decision, InjectionConfig, KeyNames, Pod, PodPatch, SecretSource,
+    VaultSettings, admit,
 };
-use json_patch::Patch;
 use serde_json::{Value, json};
 
 /// A change of a part of a pod.
@@ -122,9 +121,9 @@ pub(crate) fn decide_by(pod: &Value, config: &InjectionConfig) -> Decision {
     admit(&Pod::parse(&json).unwrap(), NAMESPACE, &catalog(), config)
 }
 
-pub(crate) fn apply(pod: &Value, patch: &Patch) -> Value {
+pub(crate) fn apply(pod: &Value, patch: &PodPatch) -> Value {
     let mut patched = pod.clone();
-    json_patch::patch(&mut patched, patch).unwrap();
+    json_patch::patch(&mut patched, &patch.operations().unwrap()).unwrap();
     patched
 }
 

@@ -1,7 +1,6 @@
 //! The agent's user and SELinux level, and file systems that cannot be written to.
 
-use injection::{AgentUser, Decision, InjectionConfig};
-use json_patch::Patch;
+use injection::{AgentUser, Decision, InjectionConfig, PodPatch};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -66,7 +65,7 @@ fn a_second_pass_leaves_what_the_namespace_assigned() {
         change(&mut changed["spec"]["initContainers"][0]["securityContext"]);
         let (again, _) = admitted_by(&changed, &assigned());
         assert_eq!(again, if stays { changed } else { first.clone() });
-        let nothing = Decision::Inject { patch: Patch::default(), warnings: Vec::new() };
+        let nothing = Decision::Inject { patch: PodPatch::default(), warnings: Vec::new() };
         assert_eq!(decide_by(&again, &assigned()), nothing);
     }
     // A user that is fixed stays the one that it is.

@@ -46,7 +46,7 @@ impl<B: BundleLookup> Admission<'_, B> {
         let json = pod.to_string();
         let parsed = Pod::parse(&json).map_err(|error| error.to_string())?;
         match admit(&parsed, self.namespace, self.bundles, self.config) {
-            Decision::Inject { patch, warnings } => Ok((patch, warnings)),
+            Decision::Inject { patch, warnings } => Ok((patch.operations().unwrap(), warnings)),
             Decision::Refuse { message, .. } => Err(message),
             Decision::Skip(reason) => Err(format!("skipped: {reason}")),
         }

@@ -1,6 +1,9 @@
 //! The JSON of an AdmissionReview of `admission.k8s.io/v1`.
 
-use injection::{JsonStr, printable};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use injection::{JsonStr, PodPatch, printable};
+use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -110,13 +113,11 @@ pub(super) struct AdmissionResponse<'a> {
     pub(super) allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<Status>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) patch_type: Option<&'static str>,
-    /// The JSON Patch in base64, a JSON string.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) patch: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<String>,
+    /// What changes the pod. It is written behind the rest.
+    #[serde(skip)]
+    pub(super) patch: Option<PodPatch>,
 }
 
 #[derive(Serialize)]
@@ -129,14 +130,7 @@ pub(super) struct Status {
 impl<'a> AdmissionResponse<'a> {
     /// A response that allows the request.
     pub(super) fn allow(uid: &'a str) -> Self {
-        Self {
-            uid,
-            allowed: true,
-            status: None,
-            patch_type: None,
-            patch: None,
-            warnings: Vec::new(),
-        }
+        Self { uid, allowed: true, status: None, warnings: Vec::new(), patch: None }
     }
 
     /// The JSON of a review with this response.
@@ -149,9 +143,29 @@ impl<'a> AdmissionResponse<'a> {
             response: &'a AdmissionResponse<'a>,
         }
         let review = ResponseReview { api_version: API_VERSION, kind: KIND, response: self };
-        let patch = self.patch.as_deref().map_or(0, |patch| patch.get().len());
-        let mut json = Vec::with_capacity(patch + USUAL_REST_BYTES);
+        let patch = self.patch.as_ref().map(PodPatch::json).transpose();
+        let patch = patch.map_err(serde_json::Error::custom)?;
+        let length = patch.and_then(|patch| base64::encoded_len(patch.len(), true));
+        let mut json = Vec::with_capacity(length.unwrap_or_default() + USUAL_REST_BYTES);
         serde_json::to_writer(&mut json, &review)?;
+        if let Some(patch) = patch {
+            append_patch(patch, &mut json)?;
+        }
         Ok(json)
     }
+}
+
+/// Writes the fields of a patch at the end of the response, which is the last object of the
+/// review. It is the most of an answer, and needs no escapes in base64, so nothing looks for them.
+fn append_patch(patch: &[u8], review: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    const ENDS: &[u8] = b"}}";
+    let response = review.len() - ENDS.len();
+    review.truncate(response);
+    review.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+    let start = review.len();
+    review.resize(start + base64::encoded_len(patch.len(), true).unwrap_or_default(), 0);
+    STANDARD.encode_slice(patch, &mut review[start..]).map_err(serde_json::Error::custom)?;
+    review.push(b'"');
+    review.extend_from_slice(ENDS);
+    Ok(())
 }

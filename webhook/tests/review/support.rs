@@ -48,6 +48,6 @@ pub(crate) fn patched(pod: &Value) -> Value {
         panic!("not injected")
     };
     let mut patched = pod.clone();
-    json_patch::patch(&mut patched, &patch).unwrap();
+    json_patch::patch(&mut patched, &patch.operations().unwrap()).unwrap();
     patched
 }

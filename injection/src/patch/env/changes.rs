@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use contract::SecretName;
-use json_patch::PatchOperation;
-use serde_json::Value;
 
-use super::super::{add, append, remove, replace};
+use super::super::new_variable::NewVariable;
 use crate::app_container::AppContainer;
 use crate::expansion::RemovedVariables;
+use crate::pod_patch::PodPatch;
 
 /// The longest names, all together, of the variables that kubelet reads from files, in bytes. Each
 /// is in the patch three times.
@@ -60,11 +59,11 @@ pub(super) struct EnvChanges<'p> {
     /// By index in `env`.
     pub(super) entries: Vec<(usize, EntryChange)>,
     /// New entries at the beginning of `env`.
-    pub(super) insertions: Vec<Value>,
+    pub(super) insertions: Vec<NewVariable>,
     /// Their names.
     pub(super) inserted: HashSet<String>,
     /// New entries at the end of `env`.
-    pub(super) additions: Vec<Value>,
+    pub(super) additions: Vec<NewVariable>,
     /// Indexes of removed entries of `envFrom`.
     pub(super) removed_sources: Vec<usize>,
     /// The removed variables.
@@ -82,7 +81,7 @@ pub(super) struct EnvChanges<'p> {
 }
 
 pub(super) enum EntryChange {
-    Replace(Value),
+    Replace(NewVariable),
     Remove,
 }
 
@@ -111,28 +110,30 @@ impl<'p> EnvChanges<'p> {
         }
     }
 
-    pub(super) fn write(mut self, app: &AppContainer<'_>, patch: &mut Vec<PatchOperation>) {
+    pub(super) fn write(mut self, app: &AppContainer<'_>, patch: &mut PodPatch) {
         let (env, env_from) = (app.path.field("env"), app.path.field("envFrom"));
         self.entries.sort_by_key(|(index, _)| *index);
         let mut removed = Vec::new();
         for (index, change) in self.entries {
-            let path = env.with_trailing_token(index);
+            let path = env.element(index);
             match change {
-                EntryChange::Replace(value) => patch.push(replace(path, value)),
+                EntryChange::Replace(value) => patch.replace(&path, value),
                 EntryChange::Remove => removed.push(path),
             }
         }
         let exists = app.container.env.is_some() || !self.insertions.is_empty();
         // From the end, so that no removal shifts the index of another.
-        patch.extend(removed.into_iter().rev().map(remove));
+        removed.into_iter().rev().for_each(|path| patch.remove(&path));
         if app.container.env.is_some() {
-            let inserted = self.insertions.into_iter().enumerate();
-            patch.extend(inserted.map(|(at, value)| add(env.with_trailing_token(at), value)));
+            for (at, value) in self.insertions.into_iter().enumerate() {
+                patch.add(&env.element(at), value);
+            }
         } else {
-            append(env.clone(), false, self.insertions, patch);
+            patch.append(&env, false, self.insertions);
         }
-        append(env, exists, self.additions, patch);
-        let sources = self.removed_sources.into_iter().rev();
-        patch.extend(sources.map(|index| remove(env_from.with_trailing_token(index))));
+        patch.append(&env, exists, self.additions);
+        for index in self.removed_sources.into_iter().rev() {
+            patch.remove(&env_from.element(index));
+        }
     }
 }

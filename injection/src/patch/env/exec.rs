@@ -3,9 +3,9 @@
 
 use contract::exec_config::{ExecVariables, VERSION};
 use contract::{Delivery, ExecConfig, SecretName, layout};
-use serde_json::{Value, json};
 
 use super::super::agent_env::escaped;
+use super::super::new_variable::NewVariable;
 use super::changes::{EntryChange, EnvChanges, FromFiles};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
@@ -92,8 +92,7 @@ pub(super) fn write(
 fn place(app: &AppContainer<'_>, value: String, changes: &mut EnvChanges<'_>) {
     let variables = app.container.env.as_deref().unwrap_or_default().iter().enumerate();
     let mut found = variables.filter(|(_, it)| &*it.name == layout::EXEC_VARIABLE).rev();
-    let entry =
-        |value: String| -> Value { json!({ "name": layout::EXEC_VARIABLE, "value": value }) };
+    let entry = |value| NewVariable::literal(layout::EXEC_VARIABLE, value);
     match found.next() {
         None => changes.additions.push(entry(value)),
         Some((_, variable)) if variable.literal() == Some(&*value) => {}

@@ -2,8 +2,8 @@
 //! the container.
 
 use contract::{SecretName, layout};
-use serde_json::{Value, json};
 
+use super::super::new_variable::NewVariable;
 use super::changes::{EntryChange, EnvChanges, FromFiles};
 use crate::pod::EnvVar;
 use crate::requested::file_key_path;
@@ -45,18 +45,8 @@ pub(super) fn add(
     changes.inserted.insert(name);
 }
 
-/// Sets `optional`, which the API server would default: without its file, the container does not
-/// start.
-fn entry(name: &str, secret: &str) -> Value {
-    json!({
-        "name": name,
-        "valueFrom": { "fileKeyRef": {
-            "volumeName": layout::SECRETS_VOLUME,
-            "path": file_key_path(secret),
-            "key": secret,
-            "optional": false,
-        } },
-    })
+fn entry(name: &str, secret: &str) -> NewVariable {
+    NewVariable::from_file(name.to_owned(), file_key_path(secret), secret.to_owned())
 }
 
 /// Whether a variable is what [`entry`] makes of it.

@@ -1,7 +1,6 @@
 //! A secret that is delivered in a file: `NAME_FILE` has its path.
 
-use serde_json::{Value, json};
-
+use super::super::new_variable::NewVariable;
 use super::changes::{EntryChange, EnvChanges};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, printable};
@@ -53,7 +52,7 @@ pub(super) fn add(
 /// Whether a `NAME_FILE` variable can be written.
 enum FileVariable {
     /// It can, as this entry.
-    New(Value),
+    New(NewVariable),
     /// It exists with the right value.
     Present,
     /// It exists with another value. Holds its name.
@@ -81,7 +80,7 @@ fn file_variable(
             |index: &usize| variables.get(*index).and_then(EnvVar::literal) == Some(path.as_str());
         return present_if(existing.iter().all(is_path), file_variable);
     }
-    let entry = json!({ "name": file_variable, "value": path });
+    let entry = NewVariable::literal(file_variable.clone(), path);
     changes.written.insert(file_variable, secret.to_owned());
     FileVariable::New(entry)
 }

@@ -1,9 +1,8 @@
 //! The variables by which the agent finds the signalled container's processes.
 
 use contract::layout;
-use serde_json::json;
 
-use super::super::agent_env::pod_uid;
+use super::super::new_variable::NewVariable;
 use super::changes::EnvChanges;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
@@ -25,14 +24,14 @@ pub(super) fn add(
     };
     match find(layout::CONTAINER_VARIABLE) {
         None => {
-            let marker = json!({ "name": layout::CONTAINER_VARIABLE, "value": container });
+            let marker = NewVariable::literal(layout::CONTAINER_VARIABLE, container.to_owned());
             changes.additions.push(marker);
         }
         Some((_, variable)) if variable.literal() == Some(container) => {}
         Some((index, _)) => diagnostics.deny(taken(index, layout::CONTAINER_VARIABLE)),
     }
     match find(layout::POD_UID_VARIABLE) {
-        None => changes.additions.push(pod_uid()),
+        None => changes.additions.push(NewVariable::pod_uid()),
         Some((_, variable)) if variable.field_path() == Some("metadata.uid") => {}
         Some((index, _)) => diagnostics.deny(taken(index, layout::POD_UID_VARIABLE)),
     }

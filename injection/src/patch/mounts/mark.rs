@@ -2,8 +2,8 @@
 //! The mounts of a process say which part, whatever it writes over its environment.
 
 use contract::layout;
-use serde_json::{Value, json};
 
+use super::super::new_mount::NewMount;
 use super::{MountPoints, is_own_mount};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, printable};
@@ -15,13 +15,8 @@ pub(super) fn path(container: &str) -> String {
     format!("{}/{container}", layout::CONTAINER_MARKS)
 }
 
-pub(super) fn mount(mark: &str) -> Value {
-    json!({
-        "name": layout::SECRETS_VOLUME,
-        "mountPath": layout::CONTAINER_MARK_DIRECTORY,
-        "subPath": mark,
-        "readOnly": true,
-    })
+pub(super) fn mount(mark: &str) -> NewMount<'_> {
+    NewMount::part(layout::SECRETS_VOLUME, mark, layout::CONTAINER_MARK_DIRECTORY)
 }
 
 /// Whether a mount is exactly [`mount`].
