@@ -11,6 +11,7 @@ mod shapes;
 use std::sync::Arc;
 
 use contract::SecretName;
+use contract::vault_source::{VaultRead, VaultSecret};
 use injection::{
     Bundle, BundleLookup, Decision, InjectionConfig, OperatorFile, PlaintextMode, Pod,
     ReferenceRules, admit, plaintext_verdict,
@@ -69,30 +70,55 @@ fn rules() -> ReferenceRules {
     serde_json::from_value((0..256).map(rule).collect()).unwrap()
 }
 
-#[test]
-fn no_pod_costs_more_than_a_review_may() {
-    let keys = (0..KEYS).map(|at| format!("KEY_{at}").parse::<SecretName>().unwrap()).collect();
-    let bundle = Bundle { keys, ..Bundle::default() };
-    let bundles = OneBundle(Arc::new(bundle));
+/// The operator's settings.
+fn config(vault: &str) -> InjectionConfig {
     let config = InjectionConfig::new(
         "enclii/agent:1".into(),
         "https://switchyard.enclii-system.svc".into(),
         "PEM\n".into(),
     );
-    let config = OperatorFile { foreign_references: Some(rules()), ..OperatorFile::default() }
-        .configure(config)
-        .unwrap();
-    let mut report = String::new();
-    let mut is_over = false;
+    let vault: OperatorFile = serde_json::from_str(vault).unwrap();
+    OperatorFile { foreign_references: Some(rules()), ..vault }.configure(config).unwrap()
+}
+
+fn keys() -> impl Iterator<Item = SecretName> {
+    (0..KEYS).map(|at| format!("KEY_{at}").parse().unwrap())
+}
+
+#[test]
+fn no_pod_costs_more_than_a_review_may() {
+    let bundle = Bundle { keys: keys().collect(), ..Bundle::default() };
     // Each pod as one that asks for secrets, and as one in a namespace with a policy for plaintext.
     let all = shapes::all().into_iter().flat_map(|Shape { name, json }| {
         let plain = json.replace("enclii.io/secrets", "enclii.io/plain-env");
         [(name.to_string(), json), (format!("{name}, plain"), plain)]
     });
+    check(all, &OneBundle(Arc::new(bundle)), &config("{}"));
+}
+
+/// A bundle of which one pod may just have one, and a pod may ask for many of them.
+#[test]
+fn no_pod_costs_more_where_vault_is_the_source() {
+    let read = VaultRead::Dynamic { path: "a".repeat(32).parse().unwrap(), parameters: [].into() };
+    let secret = VaultSecret { read, field: "password".to_owned() };
+    let vault = keys().map(|key| (key, Some(secret.clone()))).collect();
+    let bundle = Bundle { vault, ..Bundle::default() };
+    let settings = r#"{"source":"vault","vaultAddress":"https://v","vaultRole":"r"}"#;
+    let all = shapes::all().into_iter().map(|Shape { name, json }| (name.to_string(), json));
+    check(all, &OneBundle(Arc::new(bundle)), &config(settings));
+}
+
+fn check(
+    all: impl Iterator<Item = (String, String)>,
+    bundles: &OneBundle,
+    config: &InjectionConfig,
+) {
+    let mut report = String::new();
+    let mut is_over = false;
     for (name, json) in all {
         let (mut patch, mut warnings, mut outcome) = (0, 0, String::new());
         let cost = allocation_counter::measure(|| {
-            (patch, warnings, outcome) = decide(&json, &bundles, &config);
+            (patch, warnings, outcome) = decide(&json, bundles, config);
         });
         let is_costly = cost.bytes_max > MAX_MEMORY
             || cost.count_total > MAX_ALLOCATIONS
