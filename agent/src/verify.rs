@@ -184,6 +184,11 @@ pub(crate) fn private_key_of(pem: &Redacted, files: &FileContents) -> Option<Fil
     certificate::private_key_of(pem, files)
 }
 
+/// What is certainly wrong with the first certificate in `pem` and its private key.
+pub(crate) fn pair_fault(pem: &Redacted, files: &FileContents) -> Option<&'static str> {
+    certificate::pair_fault(pem, files)
+}
+
 /// The result of a reload of an application that looks at its new files meanwhile: as good as a
 /// check. `in_use` is whether it uses them; an error is what it has against them.
 #[must_use]

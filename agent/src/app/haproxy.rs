@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::TakenUp;
 use crate::plan::FileContents;
 use crate::schedule;
+use crate::verify::pair_fault;
 
 /// The time for one command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,7 +91,7 @@ pub enum HaproxyError {
         names: String,
     },
     /// It did not take some certificates, and goes on with the old ones.
-    #[error("set certificates at {socket}: HAProxy does not take {refused}")]
+    #[error("set certificates at {socket}: not taken: {refused}")]
     Refused {
         /// The socket.
         socket: SocketPath,
@@ -148,7 +149,12 @@ impl HaproxyApi {
         }
         let (count, mut refused, mut not_found) = (ours.len(), Vec::new(), Vec::new());
         for (name, file) in ours {
-            // One that is broken does not hold up the others.
+            // One that is broken does not hold up the others. HAProxy 2.6 is not asked about it: with
+            // its refusal it closes a connection that has nothing to do with it.
+            if let Some(fault) = files.get(file).and_then(|pem| pair_fault(pem, files)) {
+                refused.push(format!("{name} ({fault})"));
+                continue;
+            }
             match self.set_certificate(name, &payload::of(file, files)).await? {
                 Ok(()) => {}
                 Err(said) if answers::is_not_found(&said) => not_found.push(name.to_owned()),

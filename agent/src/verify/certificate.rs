@@ -91,6 +91,26 @@ pub(super) fn private_key_of(pem: &Redacted, files: &FileContents) -> Option<Fil
     keys.find(|(_, key)| belongs(&leaf, key)).map(|(file, _)| file.clone())
 }
 
+/// What is certainly wrong with the first certificate in `pem` and its private key, which is there
+/// too or in a file of its own.
+pub(super) fn pair_fault(pem: &Redacted, files: &FileContents) -> Option<&'static str> {
+    let Some(leaf) = leaf(pem.expose()) else {
+        return Some("it has no certificate that can be read");
+    };
+    let is_known = |key: &PrivateKeyDer<'static>| any_supported_type(key).is_ok();
+    match PrivateKeyDer::from_pem_slice(pem.expose()) {
+        Ok(key) => {
+            let pair = CertifiedKey::new(vec![leaf], any_supported_type(&key).ok()?);
+            let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
+            (pair.keys_match() == Err(mismatch)).then_some("its private key is not its own")
+        }
+        Err(_) if private_key_of(pem, files).is_some() => None,
+        Err(_) => private_keys(files)
+            .all(|(_, key)| is_known(&key))
+            .then_some("none of the private keys among the secrets belongs to it"),
+    }
+}
+
 fn private_keys(files: &FileContents) -> impl Iterator<Item = (&FileName, PrivateKeyDer<'static>)> {
     files
         .iter()

@@ -155,7 +155,7 @@ async fn a_broken_certificate_is_reported_and_the_old_one_stays() {
     let load = KeptConnections::start(haproxy.port, 4);
     let other = ServerPair::new();
     let said = it.refused(&HaproxySecrets::of(&ServerPair::broken(), &other).list()).await;
-    assert!(said.contains("tls.pem") && said.contains("does not take"), "{said}");
+    assert!(said.contains("tls.pem") && said.contains("its private key is not its own"), "{said}");
     assert!(!said.contains("MII") && !said.contains("BEGIN"), "{said}");
     assert_eq!(served(haproxy.port).await, pairs[0].leaf());
     // The other one of that generation was fine, and went back with it.

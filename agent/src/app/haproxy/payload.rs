@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use contract::layout::DATA_LINK;
 use contract::{FileName, FilePath, Redacted, SecretName};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use crate::plan::FileContents;
 use crate::verify::private_key_of;
@@ -31,7 +33,8 @@ pub(super) fn of(file: &FileName, files: &FileContents) -> Redacted {
     let mut payload = Vec::new();
     if let Some(bytes) = files.get(file) {
         add_blocks(bytes.expose(), &mut payload);
-        let other = private_key_of(bytes, files).filter(|key| key != file);
+        let has_key = PrivateKeyDer::from_pem_slice(bytes.expose()).is_ok();
+        let other = if has_key { None } else { private_key_of(bytes, files) };
         if let Some(key) = other.and_then(|key| files.get(&key)) {
             add_blocks(key.expose(), &mut payload);
         }
