@@ -3,7 +3,6 @@
 
 mod api_error;
 mod authentication;
-mod deliveries;
 mod frame_cache;
 mod health;
 mod listed_bundles;
@@ -13,6 +12,7 @@ mod refusals;
 mod request_budget;
 mod stream_slots;
 mod streams;
+mod waiting_values;
 
 use std::sync::Arc;
 
@@ -31,7 +31,6 @@ use crate::secrets::Secrets;
 
 pub(crate) use api_error::ApiError;
 pub(crate) use authentication::{Authenticated, Unauthenticated};
-pub(crate) use deliveries::ReportsDue;
 pub(crate) use frame_cache::{BundleSelection, FrameError};
 pub(crate) use health::HealthCache;
 pub(crate) use listed_bundles::ListedBundles;
@@ -41,6 +40,7 @@ pub(crate) use refusals::RefusalLog;
 pub(crate) use request_budget::{AnswerLease, FREE_BYTES, RequestBudget, byte_budget};
 pub(crate) use stream_slots::{NoSlot, StreamLimits, StreamSlot};
 pub(crate) use streams::StreamState;
+pub(crate) use waiting_values::ReportsDue;
 
 /// What the request handlers work with.
 pub(crate) struct AppState {

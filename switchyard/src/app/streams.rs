@@ -6,10 +6,10 @@ use std::time::Duration;
 use certs::bundle::TrustBundle;
 use tokio::sync::watch;
 
-use super::deliveries::Deliveries;
 use super::frame_cache::FrameCache;
 use super::rate_limiter::RateLimiter;
 use super::stream_slots::{StreamLimits, StreamSlots};
+use super::waiting_values::WaitingValues;
 use crate::bundle_updates::BundleUpdates;
 
 /// Logins of one pod, and reports of one pod that no delivery caused: this many at once, and then
@@ -22,8 +22,8 @@ const REFILL_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct StreamState {
     pub(crate) updates: BundleUpdates,
     pub(crate) frames: FrameCache,
-    /// The values that are about to be sent.
-    pub(crate) deliveries: Deliveries,
+    /// The values that wait for their events.
+    pub(crate) waiting_values: WaitingValues,
     /// The CAs that may have signed switchyard's certificate.
     pub(crate) trust: watch::Receiver<TrustBundle>,
     pub(crate) slots: StreamSlots,
@@ -45,7 +45,7 @@ impl StreamState {
         Self {
             updates,
             frames: FrameCache::default(),
-            deliveries: Deliveries::default(),
+            waiting_values: WaitingValues::default(),
             trust,
             slots: StreamSlots::new(limits),
             token_logins: limiter(),

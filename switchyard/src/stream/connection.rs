@@ -272,7 +272,7 @@ async fn next_message<I: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<AgentMessage, FramedIoError> {
     if let Some(due) = due {
         // Boxed, so that streams which wait for nothing hold no room for it.
-        Box::pin(app.streams.deliveries.over(due)).await;
+        Box::pin(app.streams.waiting_values.over(due)).await;
     }
     framed.next().await
 }

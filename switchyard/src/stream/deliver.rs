@@ -200,7 +200,7 @@ impl Connection {
             }
             Err(error) => return Err(StreamEnd::Frame(error)),
         };
-        let waiting = self.app.streams.deliveries.begin();
+        let waiting = self.app.streams.waiting_values.begin();
         let events = deliveries.iter().map(|it| self.read_event(it)).collect();
         self.app.audit.record_all(events).await?;
         drop(waiting);

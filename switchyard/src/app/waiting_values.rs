@@ -13,33 +13,33 @@ use tokio::time::{Instant, timeout_at};
 /// How long a pod's reports wait after its own delivery, at most.
 const REPORTS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The deliveries of this replica that are under way. Clones share them.
+/// The values of this replica that wait for their events. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Deliveries(Arc<State>);
+pub(crate) struct WaitingValues(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Shared {
     count: AtomicUsize,
-    /// Notified when there is none any more.
+    /// Notified when none waits any more.
     over: Notify,
 }
 
-/// A delivery that is under way, until it is dropped.
+/// A value that waits, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Delivery(Arc<State>);
+pub(crate) struct WaitingValue(Arc<Shared>);
 
 /// When a pod's next reports are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReportsDue(Instant);
 
-impl Deliveries {
-    /// A delivery begins to wait.
-    pub(crate) fn begin(&self) -> Delivery {
+impl WaitingValues {
+    /// A value begins to wait.
+    pub(crate) fn begin(&self) -> WaitingValue {
         self.0.count.fetch_add(1, Ordering::AcqRel);
-        Delivery(Arc::clone(&self.0))
+        WaitingValue(Arc::clone(&self.0))
     }
 
-    /// Waits until no delivery waits, or for the patience of those reports.
+    /// Returns when no value waits, or the reports have waited for long enough.
     pub(crate) async fn over(&self, due: ReportsDue) {
         // Made first, so that no notification is lost in between.
         let over = self.0.over.notified();
@@ -57,7 +57,7 @@ impl ReportsDue {
     }
 }
 
-impl Drop for Delivery {
+impl Drop for WaitingValue {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.over.notify_waiters();
@@ -72,23 +72,23 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn reports_wait_for_every_delivery_and_not_for_long() {
-        let deliveries = Deliveries::default();
-        deliveries.over(ReportsDue::from_now()).await;
-        let (one, two) = (deliveries.begin(), deliveries.clone().begin());
+    async fn reports_wait_for_every_value_and_not_for_long() {
+        let values = WaitingValues::default();
+        values.over(ReportsDue::from_now()).await;
+        let (one, two) = (values.begin(), values.clone().begin());
         let due = ReportsDue::from_now();
-        let mut waiting = Box::pin(deliveries.over(due));
+        let mut waiting = Box::pin(values.over(due));
         assert!(poll!(&mut waiting).is_pending());
         drop(one);
         assert!(poll!(&mut waiting).is_pending());
         drop(two);
         assert!(poll!(&mut waiting).is_ready());
 
-        let _endless = deliveries.begin();
-        let mut waiting = Box::pin(deliveries.over(due));
+        let _endless = values.begin();
+        let mut waiting = Box::pin(values.over(due));
         assert!(poll!(&mut waiting).is_pending());
         tokio::time::advance(REPORTS_TIMEOUT).await;
         assert!(poll!(&mut waiting).is_ready());
-        deliveries.over(due).await;
+        values.over(due).await;
     }
 }
