@@ -27,6 +27,11 @@ OLDER_KUBERNETES := 1.35 1.29
 # only tests need out of them.
 SHIPPED := -p enclii -p enclii-switchyard -p enclii-sample -p enclii-e2e -p enclii-bench
 
+# An older glibc does not start a program with packed relocations.
+GLIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc 2\.//p')
+PACKED := $(shell [ "$(GLIBC)" -ge 36 ] 2>/dev/null && echo --config .cargo/packed.toml)
+SMALLEST := $(PACKED) --config .cargo/abort.toml
+
 .PHONY: help
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,9 +52,9 @@ programs: ## build the programs that the demo and the tests run
 .PHONY: build
 build: ## build every program as it ships, statically linked and optimized, into target/bin
 	$(CARGO) build --locked --release --bins $(SHIPPED)
-	$(CARGO) build --locked --profile webhook -p enclii-webhook
-	$(CARGO) build --locked --profile agent -p enclii-agent
-	$(CARGO) build --locked --profile agent -p enclii-login-check
+	$(CARGO) build --locked $(PACKED) --profile webhook -p enclii-webhook
+	$(CARGO) build --locked $(SMALLEST) --profile agent -p enclii-agent
+	$(CARGO) build --locked $(SMALLEST) --profile agent -p enclii-login-check
 	@mkdir -p target/bin
 	@for it in enclii switchyard enclii-sample enclii-demo enclii-bench; do \
 		cp -u $(OUT)/release/$$it target/bin/; \

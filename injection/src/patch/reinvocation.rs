@@ -140,8 +140,8 @@ fn is_default(key: &str, value: &Value) -> bool {
     }
 }
 
-/// Adds the operations that leave each canonical element in a list once, and of the others those that
-/// are harmless.
+/// Adds the operations that leave each canonical element in a list once, and of the others those
+/// that are harmless.
 fn list(
     path: &PodPointer,
     (canonical, found): (&Value, &[Value]),

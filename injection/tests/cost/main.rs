@@ -22,7 +22,7 @@ use shapes::{BUNDLE, KEYS, Shape};
 const MAX_MEMORY: u64 = 32 << 20;
 
 /// How often it may allocate. Each time costs some 50 ns and comes with as much other work.
-const MAX_ALLOCATIONS: u64 = 250_000;
+const MAX_ALLOCATIONS: u64 = 200_000;
 
 /// How long the parts of an answer may be, in bytes. In base64, the patch stays below the 3 MiB
 /// that the API server reads.
