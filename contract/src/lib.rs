@@ -24,10 +24,12 @@ pub mod name;
 pub mod placement;
 pub mod problem;
 pub mod quantity;
+pub mod quote;
 pub mod readiness;
 pub mod redacted;
 pub mod reload;
 pub mod rendered;
+pub mod rendering;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod scope;

@@ -10,6 +10,7 @@ mod logins;
 mod once;
 mod pod;
 mod server;
+mod templates;
 mod variables;
 mod verification;
 mod volumes;
