@@ -59,10 +59,19 @@ build: ## build every program as it ships, statically linked and optimized, into
 		$(OUT)/agent/enclii-login-check $(OUT)/agent/enclii-render target/bin/
 
 .PHONY: demo
-demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it running
+demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it running, VAULT=1 shows Vault in switchyard's place
 	@printf 'Building the programs: a few minutes the first time, seconds after that.\n'
 	@$(MAKE) programs
-	@$(ENCLII_BIN)/enclii-demo $(if $(KEEP),--keep)
+	@$(if $(VAULT),$(MAKE) vault-program)
+	@$(ENCLII_BIN)/enclii-demo $(if $(KEEP),--keep) $(if $(VAULT),--vault)
+
+# Vault is in no Debian package. ENCLII_VAULT names one that is there.
+.PHONY: vault-program
+vault-program:
+	@if [[ -z $${ENCLII_VAULT:-} && ! -x $$(tests/cluster/build.sh --path vault)/vault ]]; then \
+		printf 'Building Vault from its Go module: 12 minutes on two cores, once.\n'; \
+		tests/cluster/build.sh vault; \
+	fi
 
 .PHONY: test
 test: lint test-fast test-fuzz test-api test-oidc test-stores test-cluster ## all tests (root)

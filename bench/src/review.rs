@@ -33,7 +33,7 @@ pub fn measure(setup: &Setup) -> Result<Vec<Measurement>> {
     let catalog = Catalog::default();
     let keys = names().iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let (project, environment) = (Some("shop".parse()?), Some("prod".parse()?));
-    catalog.set(NAMESPACE, BUNDLE, Bundle { keys, project, environment });
+    catalog.set(NAMESPACE, BUNDLE, Bundle { keys, project, environment, ..Bundle::default() });
     let image = format!("enclii/agent:{}", env!("CARGO_PKG_VERSION"));
     let config =
         InjectionConfig::new(image, "https://switchyard.enclii-system.svc".into(), setup.trust()?);
@@ -65,7 +65,7 @@ pub fn measure(setup: &Setup) -> Result<Vec<Measurement>> {
 fn worst(config: &InjectionConfig) -> Result<f64> {
     let catalog = Catalog::default();
     let keys = (0..shapes::KEYS).map(|at| format!("KEY_{at}").parse()).collect::<Result<_, _>>()?;
-    catalog.set(NAMESPACE, shapes::BUNDLE, Bundle { keys, project: None, environment: None });
+    catalog.set(NAMESPACE, shapes::BUNDLE, Bundle { keys, ..Bundle::default() });
     let context = ReviewContext { bundles: &catalog, config, waiting_for: None };
     let mut worst = (0.0, "");
     for shapes::Shape { name, json } in shapes::all() {

@@ -46,7 +46,7 @@ pub fn measure(setup: &Setup) -> Result<Vec<Measurement>> {
         duration: DURATION,
     };
     let found = drive(&load, patched)?;
-    let memory = Memory::of(setup.system.webhook.id())?;
+    let memory = Memory::of(setup.system.webhook.process.id())?;
     let limit = limit(setup, load)?;
     Ok(vec![
         Metric::WebhookRpsAt16

@@ -97,6 +97,9 @@ pub const SERVICE_ACCOUNT_SUBDIRECTORY: &str = "serviceaccount";
 /// The variable with the agent's configuration (JSON, see [`crate::agent_config`]).
 pub const CONFIG_VARIABLE: &str = "ENCLII_AGENT_CONFIG";
 
+/// The longest agent configuration, in bytes: the kernel takes 128 KiB for a variable with its name.
+pub const MAX_CONFIG_BYTES: usize = (128 << 10) - 64;
+
 /// The variable with the pod's UID, in the agent and in the container that gets the signal: with
 /// [`CONTAINER_VARIABLE`] it identifies the processes of that container.
 pub const POD_UID_VARIABLE: &str = "ENCLII_POD_UID";

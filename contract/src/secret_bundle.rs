@@ -1,16 +1,19 @@
 //! The `SecretBundle` object: it tells the webhook which keys a bundle has, and never a value.
 //!
 //! Switchyard publishes one in each namespace bound to the bundle, in `status`. Without switchyard,
-//! a person writes the keys into `spec`. The object is a hint for the webhook and grants nothing: a
-//! pod that is admitted because of it still gets only what its own identity may read.
+//! a person writes the keys into `spec`, and where each of them is in Vault. The object is a hint
+//! for the webhook and grants nothing: a pod that is admitted because of it still gets only what
+//! its own identity may read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::bundle::Generation;
 use crate::name::SecretName;
 use crate::scope::Scope;
+use crate::vault_source::VaultSecret;
 
 /// The API group.
 pub const GROUP: &str = "enclii.io";
@@ -38,7 +41,14 @@ pub struct Spec {
     /// The names of the bundle's secrets. Illegal names are dropped when it is read.
     #[serde(default, deserialize_with = "legal_names")]
     pub keys: BTreeSet<SecretName>,
+    /// Where each secret is in Vault, which only counts where Vault is the source of secrets.
+    #[serde(default, skip_serializing_if = "VaultMapping::is_empty", deserialize_with = "mapping")]
+    pub vault: VaultMapping,
 }
+
+/// Where each secret of a bundle is in Vault. `None` is one that this build cannot read, so that
+/// what is wrong with one secret does not hide the others.
+pub type VaultMapping = BTreeMap<SecretName, Option<VaultSecret>>;
 
 /// The part that switchyard writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +92,22 @@ impl SecretBundle {
             (Some(spec), Some(status)) => Some(spec.keys.union(&status.keys).cloned().collect()),
         }
     }
+
+    /// Where the bundle's secrets are in Vault.
+    #[must_use]
+    pub fn vault(&self) -> Option<&VaultMapping> {
+        self.spec.as_ref().map(|spec| &spec.vault)
+    }
+}
+
+/// Reads each secret by itself, and drops what [`legal_names`] drops.
+fn mapping<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VaultMapping, D::Error> {
+    let all = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let read = |(name, value): (String, Value)| {
+        let name = name.try_into().ok()?;
+        Some((name, serde_json::from_value(value).ok()))
+    };
+    Ok(all.into_iter().filter_map(read).collect())
 }
 
 /// Drops what cannot be the name of a secret: a person may write anything into the object, and a
@@ -107,6 +133,30 @@ mod tests {
         let bundle: SecretBundle = serde_json::from_str(json).unwrap();
         assert_eq!(bundle.keys(), Some(names(&["A"])));
         assert!(serde_json::from_str::<SecretBundle>(r#"{"spec":{"keys":[1]}}"#).is_err());
+    }
+
+    #[test]
+    fn a_mapping_that_cannot_be_read_hides_no_other() {
+        let json = r#"{"spec":{"vault":{
+            "A":{"type":"kv","mount":"secret","path":"shop/api","field":"a"},
+            "B":{"type":"kv","mount":"secret","path":"../sys","field":"b"},
+            "C":{"type":"future"},
+            "D":null,
+            "../etc/passwd":{"type":"kv","mount":"secret","path":"shop/api","field":"e"}
+        }}}"#;
+        let bundle: SecretBundle = serde_json::from_str(json).unwrap();
+        let found = bundle.vault().unwrap();
+        let usable = found.iter().map(|(name, secret)| (name.as_str(), secret.is_some()));
+        assert_eq!(
+            usable.collect::<Vec<_>>(),
+            [("A", true), ("B", false), ("C", false), ("D", false)]
+        );
+        assert_eq!(bundle.keys(), Some(BTreeSet::new()), "keys of switchyard are listed");
+        let again = serde_json::to_string(&bundle).unwrap();
+        assert_eq!(serde_json::from_str::<SecretBundle>(&again).unwrap(), bundle);
+        assert!(serde_json::from_str::<SecretBundle>(r#"{"spec":{"vault":["A"]}}"#).is_err());
+        let without = serde_json::to_string(&Spec::default()).unwrap();
+        assert_eq!(without, r#"{"keys":[]}"#);
     }
 
     #[test]

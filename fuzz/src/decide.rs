@@ -28,6 +28,7 @@ impl Default for Bundles {
                 keys,
                 project: "shop".parse().ok(),
                 environment: "prod".parse().ok(),
+                ..Bundle::default()
             })
         };
         Self([bundle(&KEYS), bundle(&["REDIS_URL"]), bundle(&KEYS[1..])])

@@ -26,6 +26,7 @@ use crate::pod::Pod;
 use crate::pod_size;
 use crate::readiness;
 use crate::requested::RequestedSecrets;
+use crate::source;
 use crate::unhandled_signal;
 use crate::verify;
 
@@ -188,8 +189,7 @@ fn inject(
     let mount_points = mount_points.into_list();
     filled.patch(size, &mut patch);
     let templates = patch::templates::volume(annotations);
-    let volumes = (size, has_program, templates);
-    patch::volumes::patch(pod, volumes, diagnostics, &mut patch);
+    patch::volumes::patch(pod, (size, config), (has_program, templates), diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other containers, so it comes last.
     let files = Files {
@@ -202,7 +202,8 @@ fn inject(
     };
     let readiness = readiness::resolve(&containers, agent.signalled);
     let files = (files, has_program);
-    let agent_config = patch::agent::config(annotations, &agent, files, readiness, config);
+    let source = source::resolve(&requested, &agent, config, diagnostics);
+    let agent_config = patch::agent::config(annotations, &agent, files, readiness, source);
     let of_pod = (&agent, &*containers);
     patch::status::patch(pod, of_pod, config, &mut patch);
     patch::agent::patch(pod, &agent_config, of_pod, config, diagnostics, &mut patch);

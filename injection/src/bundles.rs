@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use contract::secret_bundle::VaultMapping;
 use contract::{Label, SecretName};
 
 /// A bundle in a namespace. Holds names only, never a value.
@@ -10,6 +11,8 @@ use contract::{Label, SecretName};
 pub struct Bundle {
     /// The names of its secrets.
     pub keys: BTreeSet<SecretName>,
+    /// Where its secrets are in Vault, which only counts where Vault is the source.
+    pub vault: VaultMapping,
     /// The project that the namespace belongs to, if known.
     pub project: Option<Label>,
     /// The environment that the namespace belongs to, if known.

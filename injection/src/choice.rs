@@ -77,6 +77,18 @@ choice! {
 }
 
 choice! {
+    "source",
+    /// Where agents get secrets from.
+    SecretSource {
+        /// The control plane.
+        #[default]
+        Switchyard = "switchyard",
+        /// Vault or OpenBao, without switchyard.
+        Vault = "vault",
+    }
+}
+
+choice! {
     "agent user",
     /// The user that agents run as where the application's is not known.
     AgentUser {
@@ -99,6 +111,9 @@ mod tests {
         }
         for user in AgentUser::ALL {
             assert_eq!(user.to_string().parse(), Ok(user));
+        }
+        for source in SecretSource::ALL {
+            assert_eq!(source.to_string().parse(), Ok(source));
         }
         assert_eq!(
             "last".parse::<PlacementPolicy>().unwrap_err().to_string(),

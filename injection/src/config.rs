@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use contract::Quantity;
+use contract::{Quantity, layout};
 
-use crate::choice::{AgentUser, PlacementPolicy};
+use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
 use crate::kubernetes_version::KubernetesVersion;
 use crate::references::ReferenceRules;
+use crate::vault::VaultSettings;
 
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +20,13 @@ pub struct InjectionConfig {
     pub agent_image: String,
     /// When the agent's image is pulled.
     pub agent_image_pull_policy: PullPolicy,
+    /// Where agents get secrets from.
+    pub source: SecretSource,
     /// Switchyard's address, `https://HOST[:PORT]`.
     pub switchyard: String,
-    /// The CA certificates that agents trust for switchyard, PEM. Empty until they are known.
+    /// How agents reach Vault, where it is the source.
+    pub vault: VaultSettings,
+    /// The CA certificates that agents trust for their source, PEM. Empty until they are known.
     pub trust: String,
     /// Where the agent is among the containers.
     pub placement: PlacementPolicy,
@@ -90,6 +95,19 @@ pub enum ConfigConflict {
         /// The limit.
         limit: Quantity,
     },
+    /// Without it, no agent reaches Vault or logs in.
+    #[error("{missing} is missing, which source: vault needs")]
+    VaultIncomplete {
+        /// The key of the file.
+        missing: &'static str,
+    },
+    /// The agent's configuration has the whole mapping, and the patch has that.
+    #[error(
+        "with source: vault, an answer holds the names and paths of a bundle's secrets: say who \
+         may ask the webhook (--client-ca-file or --client-token-file), or that everybody may \
+         (--trust-every-caller)"
+    )]
+    VaultTellsEverybody,
     /// A full volume would have the agent killed, since its pages are charged to it.
     #[error("the volume's size {size} is over the agent's memory limit {limit}")]
     VolumeOverLimit {
@@ -118,7 +136,9 @@ impl InjectionConfig {
             own_namespace: "enclii-system".to_owned(),
             agent_image,
             agent_image_pull_policy: PullPolicy::default(),
+            source: SecretSource::default(),
             switchyard,
+            vault: VaultSettings::default(),
             trust,
             placement: PlacementPolicy::default(),
             resources: Resources::default(),
@@ -150,6 +170,29 @@ impl InjectionConfig {
         })
     }
 
+    /// Whether agents trust the CAs of [`trust`](Self::trust) and no others, so that no pod can be
+    /// injected before they are known.
+    #[must_use]
+    pub fn needs_trust(&self) -> bool {
+        match self.source {
+            SecretSource::Switchyard => true,
+            SecretSource::Vault => self.vault.needs_trust(),
+        }
+    }
+
+    /// The audience of agents' tokens.
+    pub(crate) fn token_audience(&self) -> &str {
+        match self.source {
+            SecretSource::Switchyard => layout::TOKEN_AUDIENCE,
+            SecretSource::Vault => self.vault.audience.as_str(),
+        }
+    }
+
+    /// Whether it is the audience of agents' tokens for some source.
+    pub(crate) fn has_token_audience(&self, audience: &str) -> bool {
+        [layout::TOKEN_AUDIENCE, self.vault.audience.as_str()].contains(&audience)
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors
@@ -171,7 +214,22 @@ impl InjectionConfig {
             let (size, limit) = (self.volume_size.clone(), memory_limit.clone());
             return Err(ConfigConflict::VolumeOverLimit { size, limit });
         }
-        Ok(())
+        match self.source {
+            SecretSource::Switchyard => Ok(()),
+            SecretSource::Vault => self.check_vault(),
+        }
+    }
+
+    fn check_vault(&self) -> Result<(), ConfigConflict> {
+        let VaultSettings { address, role, .. } = &self.vault;
+        let keys = [("vaultAddress", address.is_some()), ("vaultRole", role.is_some())];
+        if let Some((missing, _)) = keys.into_iter().find(|(_, is_there)| !is_there) {
+            return Err(ConfigConflict::VaultIncomplete { missing });
+        }
+        match self.key_names {
+            KeyNames::All => Ok(()),
+            KeyNames::OfThePod => Err(ConfigConflict::VaultTellsEverybody),
+        }
     }
 }
 

@@ -34,12 +34,14 @@ mod readiness;
 mod references;
 mod requested;
 mod secret_volume_problem;
+mod source;
 mod unhandled_signal;
+mod vault;
 mod verify;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
-pub use choice::{AgentUser, PlacementPolicy, UnknownChoice};
+pub use choice::{AgentUser, PlacementPolicy, SecretSource, UnknownChoice};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
     LEFT_OUT_CONTAINERS, PullPolicy, PullPolicyError, Resources,
@@ -54,3 +56,7 @@ pub use operator_file::{HttpsAddress, ImageName, OperatorFile, OperatorKey, Sett
 pub use plaintext_policy::{PlaintextMode, PlaintextVerdict, plaintext_verdict};
 pub use pod::{JsonStr, ParsePodError, Pod};
 pub use references::{ReferenceRuleError, ReferenceRules};
+pub use vault::{
+    PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultPod,
+    VaultSecrets, VaultSettingError, VaultSettings,
+};

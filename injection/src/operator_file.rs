@@ -1,15 +1,18 @@
 //! The operator's configuration file: every key, what it changes, and its JSON schema.
 
 mod setting;
+mod vault_setting;
 
 use contract::Quantity;
+use contract::vault_source::VaultPath;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::choice::{AgentUser, PlacementPolicy};
+use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
 use crate::config::{ConfigConflict, InjectionConfig, PullPolicy};
 use crate::fingerprint::fingerprint;
 use crate::references::ReferenceRules;
+use crate::vault::{PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress};
 pub use setting::{HttpsAddress, ImageName, SettingError};
 use setting::{NameList, Setting};
 
@@ -67,8 +70,26 @@ keys! {
     agent_image: ImageName => |config, image| config.agent_image = image.into();
     /// When the agent's image is pulled
     agent_image_pull_policy: PullPolicy => |config, policy| config.agent_image_pull_policy = policy;
+    /// Where agents get secrets from: `switchyard`, or `vault` without it
+    source: SecretSource => |config, source| config.source = source;
     /// The address at which agents reach switchyard; `pods.enclii.io` has to accept it too
     switchyard_address: HttpsAddress => |config, address| config.switchyard = address.into();
+    /// Vault's address; `pods.enclii.io` has to accept it too
+    vault_address: VaultAddress => |config, address| config.vault.address = Some(address);
+    /// The CAs that may have signed Vault's certificate, PEM; else those of ConfigMap `enclii-trust`
+    vault_ca: PemCertificates => |config, ca| config.vault.ca = Some(ca);
+    /// The namespace of Vault Enterprise or OpenBao
+    vault_namespace: VaultPath => |config, namespace| config.vault.namespace = Some(namespace);
+    /// Where Vault's Kubernetes auth method is mounted, below `auth/`
+    vault_auth_mount: VaultPath => |config, mount| config.vault.auth_mount = mount;
+    /// The role that agents log in with; `{namespace}` and `{service_account}` are the pod's
+    vault_role: RoleTemplate => |config, role| config.vault.role = Some(role);
+    /// The audience of agents' tokens for Vault; `pods.enclii.io` has to accept it too
+    vault_audience: TokenAudience => |config, audience| config.vault.audience = audience;
+    /// How often agents look for changes in Vault, in seconds
+    vault_poll_seconds: PollSeconds => |config, seconds| config.vault.poll_seconds = seconds.into();
+    /// Revoke an agent's leases when it is asked to stop, where it outlives the application
+    vault_revoke_on_shutdown: bool => |config, revoke| config.vault.revoke_on_shutdown = revoke;
     /// Where the agent is: `native`, `first`, or `either`, as the pod asks
     agent_placement: PlacementPolicy => |config, placement| config.placement = placement;
     /// The agent's CPU request
@@ -146,12 +167,19 @@ fn camel_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::KeyNames;
+    use crate::vault::VaultSettings;
 
     fn base() -> InjectionConfig {
         let config =
             InjectionConfig::new("enclii/agent:1".into(), "https://a".into(), String::new());
         // So that no sample contradicts a default.
-        InjectionConfig { volume_size: "1Mi".parse().unwrap(), ..config }
+        let vault = VaultSettings {
+            address: Some("https://vault".parse().unwrap()),
+            role: Some("one".parse().unwrap()),
+            ..VaultSettings::default()
+        };
+        InjectionConfig { volume_size: "1Mi".parse().unwrap(), vault, ..config }
     }
 
     fn read(json: Value) -> Result<OperatorFile, String> {
@@ -184,6 +212,15 @@ mod tests {
             (json!({"agentCpuRequest": 5}), "string"),
             (json!({"agentImagePullPolicy": "always"}), "Always, IfNotPresent or Never"),
             (json!({"switchyardAddress": "http://x"}), "https://HOST"),
+            (json!({"source": "openbao"}), "switchyard, vault"),
+            (json!({"vaultAddress": "http://vault:8200"}), "https://HOST"),
+            (json!({"vaultCa": "PEM"}), "PEM certificates"),
+            (json!({"vaultNamespace": "/"}), "path in Vault"),
+            (json!({"vaultRole": "{pod}"}), "{service_account}"),
+            (json!({"vaultAudience": "enclii.io"}), "switchyard's"),
+            (json!({"vaultPollSeconds": 0}), "1 to 3600"),
+            (json!({"vaultPollSeconds": "5"}), "u64"),
+            (json!({"vaultRevokeOnShutdown": "yes"}), "boolean"),
             (json!({"plainEnv": ["A=B"]}), "A=B"),
             (json!({"plainEnv": "A"}), "sequence"),
         ] {
@@ -203,6 +240,32 @@ mod tests {
         ] {
             let found = read(json.clone()).unwrap().configure(base());
             assert_eq!(found.is_ok(), is_right, "{json}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn vault_needs_an_address_a_role_and_callers_that_are_known() {
+        let whole = json!({"source": "vault", "vaultAddress": "https://v", "vaultRole": "r"});
+        let defaults = InjectionConfig { vault: VaultSettings::default(), ..base() };
+        let everybody = InjectionConfig { key_names: KeyNames::OfThePod, ..defaults.clone() };
+        for (left_out, config, expected) in [
+            ("", &defaults, None),
+            ("vaultAddress", &defaults, Some("vaultAddress is missing")),
+            ("vaultRole", &defaults, Some("vaultRole is missing")),
+            ("", &everybody, Some("--trust-every-caller")),
+            // Settings of a source that is not in use are none that matter.
+            ("source", &everybody, None),
+        ] {
+            let mut file = whole.clone();
+            file.as_object_mut().unwrap().remove(left_out);
+            let found = read(file).unwrap().configure(config.clone());
+            match (found, expected) {
+                (Ok(_), None) => {}
+                (Err(error), Some(words)) => {
+                    assert!(error.to_string().contains(words), "{left_out}: {error}");
+                }
+                (found, _) => panic!("{left_out}: {found:?}"),
+            }
         }
     }
 

@@ -5,17 +5,24 @@ use std::sync::Arc;
 use contract::{Annotations, BundleRef, Delivery, FilePath, SecretName, layout};
 
 use crate::bundles::{Bundle, BundleLookup};
+use crate::choice::SecretSource;
 use crate::config::{InjectionConfig, KeyNames};
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::pod::{EnvVar, FileKeySelector, Pod};
 use crate::references::{ForeignReference, MappedReference, ReferenceRules};
+use crate::vault;
 
 /// What a pod's annotations request, with the bundles looked up.
 pub(crate) struct RequestedSecrets<'a> {
     annotations: &'a Annotations,
+    namespace: &'a str,
     service_account: &'a str,
-    /// The bundles that exist, in the order of the annotation.
+    source: SecretSource,
+    /// The bundles that exist, in the order of the annotation, with the keys that they have at the
+    /// source.
     bundles: Vec<(&'a BundleRef, Arc<Bundle>)>,
+    /// The same as they were looked up.
+    looked_up: Vec<(&'a BundleRef, Arc<Bundle>)>,
     key_names: KeyNames,
     references: &'a ReferenceRules,
 }
@@ -25,30 +32,67 @@ impl<'a> RequestedSecrets<'a> {
     pub(crate) fn resolve(
         annotations: &'a Annotations,
         pod: &'a Pod<'_>,
-        namespace: &str,
+        namespace: &'a str,
         (lookup, config): (&impl BundleLookup, &'a InjectionConfig),
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let mut requested = Self {
             annotations,
+            namespace,
             service_account: pod.service_account(),
+            source: config.source,
             bundles: Vec::with_capacity(annotations.bundles.len()),
+            looked_up: Vec::with_capacity(annotations.bundles.len()),
             key_names: config.key_names,
             references: &config.foreign_references,
         };
         for name in &annotations.bundles {
             match lookup.bundle(namespace, name.as_str()) {
-                Some(bundle) => requested.bundles.push((name, bundle)),
-                None => diagnostics.deny(Violation::UnknownBundle {
-                    bundle: name.clone(),
-                    namespace: printable(namespace),
-                    service_account: printable(pod.service_account()),
-                    set: requested.set_command("NAME", name, None),
-                }),
+                Some(bundle) => {
+                    let has_keys = requested.at_source(name, &bundle, diagnostics);
+                    requested.bundles.push((name, has_keys));
+                    requested.looked_up.push((name, bundle));
+                }
+                None => diagnostics.deny(requested.unknown(name)),
             }
         }
         requested.check(diagnostics);
         requested
+    }
+
+    /// The bundle with the keys that it has at the source.
+    fn at_source(
+        &self,
+        name: &BundleRef,
+        bundle: &Arc<Bundle>,
+        diagnostics: &mut Diagnostics,
+    ) -> Arc<Bundle> {
+        match self.source {
+            SecretSource::Switchyard => {
+                // Nothing would be taken out of the pod, and nobody would know.
+                if bundle.keys.is_empty() && !bundle.vault.is_empty() {
+                    diagnostics.deny(Violation::OnlyMapped { bundle: name.clone() });
+                }
+                Arc::clone(bundle)
+            }
+            SecretSource::Vault => {
+                let map = |key: &str| self.map_command(key, name);
+                vault::mapped(name, bundle, map, diagnostics)
+            }
+        }
+    }
+
+    fn unknown(&self, bundle: &BundleRef) -> Violation {
+        let (bundle, namespace) = (bundle.clone(), printable(self.namespace));
+        match self.source {
+            SecretSource::Switchyard => Violation::UnknownBundle {
+                set: self.set_command("NAME", &bundle, None),
+                bundle,
+                namespace,
+                service_account: printable(self.service_account),
+            },
+            SecretSource::Vault => Violation::UnknownMapping { bundle, namespace },
+        }
     }
 
     fn check(&self, diagnostics: &mut Diagnostics) {
@@ -73,6 +117,14 @@ impl<'a> RequestedSecrets<'a> {
         for name in &self.annotations.env {
             if name.parse::<SecretName>().is_err() {
                 diagnostics.deny(Violation::InvalidFileName { name: printable(name) });
+            } else if self.source == SecretSource::Vault
+                && self.is_complete()
+                && self.bundle_with_key(name).is_none()
+            {
+                // Switchyard may have a secret that its bundle does not list yet. Here, nothing
+                // says where it is.
+                let (name, map) = (printable(name), self.set_command_in_first_bundle(name));
+                diagnostics.deny(Violation::UnmappedVariable { name, map });
             }
         }
         for name in &self.annotations.plain_env {
@@ -81,6 +133,21 @@ impl<'a> RequestedSecrets<'a> {
                 diagnostics.warn(Warning::PlainKey { name, bundle });
             }
         }
+    }
+
+    /// The bundles that exist, as they were looked up.
+    pub(crate) fn looked_up(&self) -> impl Iterator<Item = (&'a BundleRef, &Bundle)> + Clone {
+        self.looked_up.iter().map(|(name, bundle)| (*name, &**bundle))
+    }
+
+    /// The pod's namespace.
+    pub(crate) fn namespace(&self) -> &'a str {
+        self.namespace
+    }
+
+    /// The pod's service account.
+    pub(crate) fn service_account(&self) -> &'a str {
+        self.service_account
     }
 
     /// Whether the answer may hold names that the pod does not.
@@ -190,7 +257,19 @@ impl<'a> RequestedSecrets<'a> {
         (!known.keys.contains(key)).then(|| self.set_command(key, name, Some(known)))
     }
 
-    /// The command that stores the secret `name` in a bundle. A bundle's name does not say where
+    /// The command that says where the secret `name` of a bundle is in Vault.
+    fn map_command(&self, name: &str, bundle: &BundleRef) -> String {
+        format!(
+            "kubectl -n {} patch secretbundle {bundle} --type merge -p \
+             '{{\"spec\":{{\"vault\":{{\"{}\":{{\"type\":\"kv\",\"mount\":\"MOUNT\",\
+             \"path\":\"PATH\",\"field\":\"FIELD\"}}}}}}}}'",
+            printable(self.namespace),
+            printable(name)
+        )
+    }
+
+    /// The command that stores the secret `name` in a bundle, or where Vault is the source, says
+    /// where it is. A bundle's name does not say where
     /// its service ends, nor its project. The namespace's labels do; without them the service
     /// account is the best guess.
     pub(crate) fn set_command(
@@ -199,6 +278,9 @@ impl<'a> RequestedSecrets<'a> {
         bundle: &BundleRef,
         known: Option<&Bundle>,
     ) -> String {
+        if self.source == SecretSource::Vault {
+            return self.map_command(name, bundle);
+        }
         let environment = known.and_then(|bundle| bundle.environment.as_ref());
         let by_label = environment.and_then(|environment| {
             Some((bundle.service_in(environment)?.to_string(), environment.to_string()))

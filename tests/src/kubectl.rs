@@ -101,8 +101,16 @@ pub fn rolled_out(namespace: &str, workload: &str, timeout: Duration) -> Result<
 /// # Errors
 /// If it cannot be set, or the rollout does not end in time.
 pub fn set_variable(namespace: &str, name: &str, word: &str, timeout: Duration) -> Result<()> {
+    set_variables(namespace, name, &[word], timeout)
+}
+
+/// Like [`set_variable`], for several at once.
+///
+/// # Errors
+/// As [`set_variable`].
+pub fn set_variables(namespace: &str, name: &str, words: &[&str], timeout: Duration) -> Result<()> {
     let workload = format!("deployment/{name}");
-    kubectl(&["-n", namespace, "set", "env", &workload, word])?;
+    kubectl(&[&["-n", namespace, "set", "env", &workload][..], words].concat())?;
     rolled_out(namespace, &workload, timeout)?;
     let label = format!("app.kubernetes.io/name={name}");
     wait::until("the old replicas to be gone", timeout, || {

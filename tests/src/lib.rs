@@ -1,6 +1,7 @@
 //! The harness of everything that needs more than one process.
 //!
-//! [`loopback`] runs the system on this machine without a cluster, for the demo and the benchmarks.
+//! [`loopback`] runs the system on this machine without a cluster, for the demo and the benchmarks,
+//! [`loopback_webhook`] the webhook alone.
 //! [`switchyard`] is one replica that can be killed, [`postgres`] and [`vault`] are real stores for
 //! one test, and [`kubectl`] uses a real cluster. All of them start programs that are already
 //! built.
@@ -14,6 +15,7 @@ pub mod kubectl;
 pub mod leaks;
 pub mod linearizable;
 pub mod loopback;
+pub mod loopback_webhook;
 pub mod metrics;
 pub mod other_webhook;
 pub mod pod;
@@ -25,5 +27,6 @@ pub mod proxy;
 pub mod random;
 pub mod sample;
 pub mod switchyard;
+pub mod token_review;
 pub mod vault;
 pub mod wait;

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::http;
+use crate::loopback_webhook::LoopbackWebhook;
 use crate::port::free_port;
 use crate::process::{Process, program};
 use crate::wait;
@@ -37,14 +38,12 @@ pub struct Loopback {
     /// Switchyard.
     pub switchyard: Process,
     /// The webhook.
-    pub webhook: Process,
+    pub webhook: LoopbackWebhook,
     directory: PathBuf,
     switchyard_port: u16,
     switchyard_admin: u16,
     settings: Vec<(String, String)>,
-    webhook_port: u16,
     https: Client,
-    webhook_https: Client,
 }
 
 /// The project and environment of a namespace.
@@ -81,36 +80,28 @@ impl Loopback {
         settings: &[(&str, &str)],
     ) -> Result<Self> {
         let at = |name: &str| directory.join(name);
-        for name in
-            ["logs", "bundles", "trust", "switchyard-certificates", "webhook-certificates", "data"]
-        {
+        for name in ["logs", "bundles", "trust", "switchyard-certificates", "data"] {
             std::fs::create_dir_all(at(name))?;
         }
         write_identities(directory, places, identities)?;
         let (switchyard_port, switchyard_admin) = (free_port()?, free_port()?);
-        let (webhook_port, webhook_admin) = (free_port()?, free_port()?);
 
         let mut command = switchyard(directory, switchyard_port, switchyard_admin)?;
         command.envs(settings.iter().copied());
         let mut switchyard = Process::start("switchyard", &mut command, &at("logs"))?;
         switchyard_ready(&mut switchyard, switchyard_admin, &at("trust/ca.crt"))?;
-        let mut webhook = Process::start(
-            "webhook",
-            &mut webhook_command(directory, switchyard_port, webhook_port, webhook_admin)?,
-            &at("logs"),
-        )?;
-        ready(&mut webhook, webhook_admin)?;
+        let address = format!("https://localhost:{switchyard_port}");
+        let flags = ["--switchyard-address".to_owned(), address];
+        let webhook = LoopbackWebhook::start(directory, &flags)?;
 
         Ok(Self {
             switchyard,
             webhook,
             https: http::client_trusting(&at("trust/ca.crt"))?,
-            webhook_https: http::client_trusting(&at("webhook-certificates/ca.crt"))?,
             directory: directory.to_owned(),
             switchyard_port,
             switchyard_admin,
             settings: owned(settings),
-            webhook_port,
         })
     }
 
@@ -161,23 +152,13 @@ impl Loopback {
     /// # Errors
     /// If it is not 200.
     pub fn review(&self, review: &Value) -> Result<Value> {
-        let answer = self
-            .webhook_https
-            .post(self.webhook_url())
-            .header("content-type", "application/json")
-            .body(review.to_string())
-            .send()
-            .context("post review")?;
-        let status = answer.status();
-        let body = answer.bytes()?;
-        ensure!(status.is_success(), "POST /mutate: {status}: {}", String::from_utf8_lossy(&body));
-        Ok(serde_json::from_slice(&body)?)
+        self.webhook.review(review)
     }
 
     /// The webhook's address for reviews.
     #[must_use]
     pub fn webhook_url(&self) -> String {
-        format!("https://localhost:{}/mutate", self.webhook_port)
+        self.webhook.url()
     }
 
     /// The port of switchyard.
@@ -227,26 +208,6 @@ pub(crate) fn switchyard(directory: &Path, port: u16, admin: u16) -> Result<Comm
         .arg(at("switchyard-certificates"))
         .arg("--bootstrap-token-file")
         .arg(at("bootstrap-token"));
-    Ok(command)
-}
-
-fn webhook_command(
-    directory: &Path,
-    switchyard_port: u16,
-    port: u16,
-    admin: u16,
-) -> Result<Command> {
-    let at = |name: &str| directory.join(name);
-    let mut command = Command::new(program("enclii-webhook")?);
-    command
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")])
-        .args(["--switchyard-address", &format!("https://localhost:{switchyard_port}")])
-        .arg("--bundles-directory")
-        .arg(at("bundles"))
-        .arg("--trust-directory")
-        .arg(at("trust"))
-        .arg("--certificates-directory")
-        .arg(at("webhook-certificates"));
     Ok(command)
 }
 

@@ -20,12 +20,23 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// The mount of its KV engine, version 2.
 pub const MOUNT: &str = "secret";
 
+/// Where pods reach a Vault, over TLS.
+pub struct PodListener<'a> {
+    /// The node's address.
+    pub ip: &'a str,
+    /// The certificate for it, PEM.
+    pub certificate: &'a str,
+    /// Its private key, PEM.
+    pub key: &'a str,
+}
+
 /// A running (or killed) Vault, unsealed, with an empty KV engine.
 pub struct Vault {
     process: Option<Process>,
     directory: TempDir,
     program: PathBuf,
     port: u16,
+    pods_port: Option<u16>,
     client: Client,
     unseal_key: String,
     root_token: String,
@@ -45,16 +56,30 @@ impl Vault {
     /// # Errors
     /// If it does not come up; the message has its log's end.
     pub fn start_program(program: &Path) -> Result<Self> {
+        Self::start_listening(program, None)
+    }
+
+    /// Like [`Vault::start_program`], and it listens for pods too.
+    ///
+    /// # Errors
+    /// As [`Vault::start_program`].
+    pub fn start_for_pods(program: &Path, listener: &PodListener<'_>) -> Result<Self> {
+        Self::start_listening(program, Some(listener))
+    }
+
+    fn start_listening(program: &Path, pods: Option<&PodListener<'_>>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("enclii-vault-").tempdir()?;
         guard::register_folder(directory.path())?;
         let port = free_port()?;
-        configure(directory.path(), port)?;
+        let pods_port = pods.map(|_| free_port()).transpose()?;
+        configure(directory.path(), port, pods.zip(pods_port))?;
         let (client, program) = (http::plain_client()?, program.to_owned());
         let mut vault = Self {
             process: None,
             directory,
             program,
             port,
+            pods_port,
             client,
             unseal_key: String::new(),
             root_token: String::new(),
@@ -123,6 +148,15 @@ impl Vault {
         self.api(Method::PUT, "sys/seal", &Value::Null).map(drop)
     }
 
+    /// Its own command line, with the root token.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env_clear().env("HOME", self.directory.path());
+        command.env("VAULT_ADDR", self.address()).env("VAULT_TOKEN", &self.root_token);
+        command
+    }
+
     /// Its port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -133,6 +167,12 @@ impl Vault {
     #[must_use]
     pub fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port for pods, if it has one.
+    #[must_use]
+    pub fn pods_port(&self) -> Option<u16> {
+        self.pods_port
     }
 
     /// Its root token.
@@ -216,15 +256,26 @@ impl Vault {
     }
 }
 
-fn configure(directory: &Path, port: u16) -> Result<()> {
+fn configure(directory: &Path, port: u16, pods: Option<(&PodListener<'_>, u16)>) -> Result<()> {
     let storage = directory.join("storage");
     std::fs::create_dir(&storage)?;
     let cluster = format!("127.0.0.1:{}", free_port()?);
+    let mut listeners = vec![json!({"tcp": {
+        "address": format!("127.0.0.1:{port}"), "cluster_address": cluster, "tls_disable": true
+    }})];
+    if let Some((PodListener { ip, certificate, key }, port)) = pods {
+        let (certificate_file, key_file) = (directory.join("tls.crt"), directory.join("tls.key"));
+        for (path, text) in [(&certificate_file, certificate), (&key_file, key)] {
+            std::io::Write::write_all(&mut std::fs::File::create(path)?, text.as_bytes())?;
+        }
+        listeners.push(json!({"tcp": {
+            "address": format!("{ip}:{port}"), "tls_cert_file": certificate_file,
+            "tls_key_file": key_file, "cluster_address": format!("127.0.0.1:{}", free_port()?),
+        }}));
+    }
     let config = json!({
         "storage": {"raft": {"path": storage, "node_id": "one", "performance_multiplier": 1}},
-        "listener": [{"tcp": {
-            "address": format!("127.0.0.1:{port}"), "cluster_address": cluster, "tls_disable": true
-        }}],
+        "listener": listeners,
         "api_addr": format!("http://127.0.0.1:{port}"),
         "cluster_addr": format!("https://{cluster}"),
         "disable_mlock": true,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use certs::certificate::{Certificate, CertificateError};
 use injection::{ConfigConflict, InjectionConfig, OperatorFile};
 use runtime::readiness::Note;
 use runtime::watch::{Depth, DirectoryWatch};
@@ -40,6 +41,9 @@ pub enum OperatorConfigError {
         /// What is wrong, with its line.
         reason: String,
     },
+    /// Vault's CA has the form of certificates, and is none.
+    #[error("parse vaultCa")]
+    VaultCa(#[from] CertificateError),
     /// Two settings contradict each other.
     #[error("configure")]
     Conflict(#[from] ConfigConflict),
@@ -93,6 +97,9 @@ impl OperatorConfig {
             None => OperatorFile::default(),
         };
         let config = self.flags.clone().or(file).configure(self.defaults.clone())?;
+        if let Some(ca) = &config.vault.ca {
+            Certificate::from_pem(ca.as_str().as_bytes())?;
+        }
         Ok((text, config))
     }
 
@@ -189,6 +196,11 @@ mod tests {
             ("volumeSize: [", "webhook.yaml"),
             ("volumeSize: many\n", "many"),
             ("volumeSize: 65Mi\n", "over the agent's memory limit 64Mi"),
+            ("source: vault\nvaultRole: api\n", "vaultAddress is missing"),
+            (
+                "vaultCa: |\n  -----BEGIN CERTIFICATE-----\n  AAAA\n  -----END CERTIFICATE-----\n",
+                "parse vaultCa",
+            ),
             ("- x\n", "webhook.yaml"),
         ] {
             let message = config(text, "").unwrap_err();

@@ -21,7 +21,8 @@ pub struct WebhookState {
 
 impl WebhookState {
     /// The state at startup. `bundles_listed` opens when the catalog is complete, `trust_known`
-    /// when switchyard's CA is known; `config.trust` is empty until then.
+    /// when the CA is known that agents trust, or if they need none of those that are followed;
+    /// `config.trust` is empty until then.
     #[must_use]
     pub fn new(
         catalog: Catalog,
@@ -29,6 +30,9 @@ impl WebhookState {
         bundles_listed: Gate,
         trust_known: Gate,
     ) -> Self {
+        if !config.needs_trust() {
+            trust_known.ready();
+        }
         let config = Arc::new(ArcSwap::from_pointee(config));
         Self { catalog, bundles_listed, trust_known, config }
     }
@@ -38,7 +42,7 @@ impl WebhookState {
         self.config.rcu(|config| InjectionConfig { kubernetes, ..InjectionConfig::clone(config) });
     }
 
-    /// Sets the CA certificates that agents trust for switchyard, and opens the gate.
+    /// Sets the CA certificates that agents trust for their source, and opens the gate.
     pub fn set_trust(&self, pem: String) {
         self.config.rcu(|config| {
             let config = InjectionConfig::clone(config);
@@ -47,9 +51,12 @@ impl WebhookState {
         self.trust_known.ready();
     }
 
-    /// Replaces the operator's settings. What others set stays: switchyard's CA, the API server's
-    /// version.
+    /// Replaces the operator's settings. What others set stays: the CA that agents trust, the API
+    /// server's version.
     pub fn set_config(&self, config: &InjectionConfig) {
+        if !config.needs_trust() {
+            self.trust_known.ready();
+        }
         self.config.rcu(|old| InjectionConfig {
             trust: old.trust.clone(),
             kubernetes: old.kubernetes,
@@ -61,7 +68,7 @@ impl WebhookState {
     #[must_use]
     pub fn respond(&self, body: &[u8]) -> HttpReply {
         let config = self.config.load();
-        let waiting_for = if config.trust.is_empty() {
+        let waiting_for = if config.needs_trust() && config.trust.is_empty() {
             Some(self.trust_known.name())
         } else if !self.bundles_listed.is_ready() {
             Some(self.bundles_listed.name())

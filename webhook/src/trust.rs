@@ -1,7 +1,8 @@
-//! Follows switchyard's CA, which every agent is told to trust.
+//! Follows the CA that every agent is told to trust: switchyard's, or Vault's where that is the
+//! source and the operator's configuration has no CA of its own.
 //!
-//! In a cluster it comes from the ConfigMap that switchyard publishes ([`config_map`]), without a
-//! cluster from a directory ([`directory`]). Invalid content is not used, and the last good CA
+//! In a cluster it comes from a ConfigMap ([`config_map`]), which switchyard publishes or the
+//! operator fills, without a cluster from a directory ([`directory`]). Invalid content is not used, and the last good CA
 //! stays.
 
 pub mod config_map;

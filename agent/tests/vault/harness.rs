@@ -11,14 +11,13 @@ use contract::annotations::FileMode;
 use contract::layout::CONFIG_VARIABLE;
 use contract::{Reload, VaultSource};
 use e2e::process::Process;
+use e2e::token_review::{AUDIENCE, TokenReviews};
 use e2e::vault::Vault;
 use e2e::wait;
 use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::token_review::{AUDIENCE, TokenReviews};
 
 /// More than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -42,7 +41,8 @@ impl Cluster {
     /// tokens have the policy `api`.
     pub(crate) fn start(policy: &str, (ttl, max_ttl): (&str, &str)) -> Self {
         let _ = runtime::provider::install();
-        let cluster = Self { vault: Vault::start().unwrap(), reviews: TokenReviews::start() };
+        let cluster =
+            Self { vault: Vault::start().unwrap(), reviews: TokenReviews::start().unwrap() };
         cluster.post("sys/auth/kubernetes", json!({"type": "kubernetes"}));
         let (host, is_local) = (cluster.reviews.address(), false);
         let config = json!({"kubernetes_host": host, "disable_local_ca_jwt": !is_local});

@@ -11,4 +11,3 @@ mod memory;
 mod outages;
 mod pki;
 mod tls;
-mod token_review;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use contract::secret_bundle::VaultMapping;
 use contract::{Annotations, BundleRef, Label, Scope, SecretBundle, SecretName};
 use injection::{Bundle, BundleLookup};
 use serde_json::Value;
@@ -35,7 +36,7 @@ impl KnownBundles {
         let mut known = Self::default();
         for text in &args.bundle {
             let (name, keys) = parse_bundle(text)?;
-            known.add(args, &name, keys);
+            known.add(args, &name, (keys, VaultMapping::new()));
         }
         for path in &args.bundle_file {
             known.read(args, path)?;
@@ -55,9 +56,14 @@ impl KnownBundles {
         self.0.is_empty()
     }
 
-    fn add(&mut self, args: &InjectArgs, name: &BundleRef, keys: BTreeSet<SecretName>) {
+    fn add(
+        &mut self,
+        args: &InjectArgs,
+        name: &BundleRef,
+        (keys, vault): (BTreeSet<SecretName>, VaultMapping),
+    ) {
         let (project, environment) = (args.project.clone(), args.env.clone());
-        let bundle = Bundle { keys, project, environment };
+        let bundle = Bundle { keys, vault, project, environment };
         self.0.insert(name.to_string(), Arc::new(bundle));
     }
 
@@ -83,7 +89,8 @@ impl KnownBundles {
             let keys = bundle
                 .keys()
                 .ok_or_else(|| refuse(format!("SecretBundle {name} has no keys yet")))?;
-            self.add(args, &name, keys);
+            let vault = bundle.vault().cloned().unwrap_or_default();
+            self.add(args, &name, (keys, vault));
         }
         Ok(())
     }
@@ -99,7 +106,7 @@ impl KnownBundles {
         let scope = Scope::Service(project.clone(), environment.clone(), service);
         match Client::new(&args.connection, output)?.bundle(&scope).await {
             Ok(found) => {
-                self.add(args, bundle, found.keys);
+                self.add(args, bundle, (found.keys, VaultMapping::new()));
                 Ok(())
             }
             // The decision reports the missing bundle and what to do.

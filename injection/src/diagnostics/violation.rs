@@ -43,6 +43,51 @@ pub(crate) enum Violation {
     )]
     UnknownBundle { bundle: BundleRef, namespace: String, service_account: String, set: String },
     #[error(
+        "annotation {}: bundle {bundle} does not exist in namespace {namespace} yet: create the \
+         SecretBundle {bundle} there, whose spec.vault says where each of its keys is in Vault; \
+         the pod is admitted as soon as it exists",
+        annotations::SECRETS
+    )]
+    UnknownMapping { bundle: BundleRef, namespace: String },
+    #[error(
+        "annotation {}: bundle {bundle} does not say where its keys are in Vault, which is the \
+         source of secrets here: map each in spec.vault of the SecretBundle, as with `{map}`",
+        annotations::SECRETS
+    )]
+    NoMapping { bundle: BundleRef, map: String },
+    #[error(
+        "annotation {}: bundle {bundle} does not say where these keys are in Vault, or not in a \
+         form or length that this webhook takes: {keys}: map them in spec.vault of the SecretBundle, as with \
+         `{map}`, or take them out of the object",
+        annotations::SECRETS
+    )]
+    UnmappedKeys { bundle: BundleRef, keys: String, map: String },
+    #[error(
+        "annotation {}: {name} is in no bundle of the pod, so nothing says where it is in Vault: \
+         map it with `{map}`, or take it out of the annotation",
+        annotations::ENV
+    )]
+    UnmappedVariable { name: String, map: String },
+    #[error(
+        "annotation {}: the mappings of the pod's bundles to Vault have more than {maximum} KiB \
+         together, and they are in one variable of the agent: split the pod's bundles, or shorten \
+         the parameters",
+        annotations::SECRETS
+    )]
+    LongMapping { maximum: usize },
+    #[error(
+        "annotation {}: bundle {bundle} only says where its keys are in Vault, and the source of \
+         secrets here is switchyard: write its secrets with enclii secrets set, or ask the \
+         operator for source: vault in the webhook's configuration",
+        annotations::SECRETS
+    )]
+    OnlyMapped { bundle: BundleRef },
+    #[error(
+        "the agent's configuration would have {bytes} bytes, and a variable may have {maximum} at \
+         most: have fewer templates, checks or bundles in the pod, or shorter ones"
+    )]
+    LongConfig { bytes: usize, maximum: usize },
+    #[error(
         "annotation {}: bundles {first} and {second} both have the key {key}, and both would write \
          the same file: rename the key in one of them, or list only one of the bundles",
         annotations::SECRETS

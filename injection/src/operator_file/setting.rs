@@ -9,7 +9,7 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::choice::{AgentUser, PlacementPolicy};
+use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
 use crate::config::PullPolicy;
 use crate::references::{MAX_KEYS, MAX_RULES, ReferenceRules};
 
@@ -20,7 +20,7 @@ pub(super) trait Setting {
 }
 
 /// Reads a type from its text.
-fn parse<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
+pub(super) fn parse<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
@@ -70,7 +70,7 @@ macro_rules! words {
     )+ };
 }
 
-words!(PlacementPolicy, AgentUser);
+words!(PlacementPolicy, AgentUser, SecretSource);
 
 /// The text is not a setting of its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

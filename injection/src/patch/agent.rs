@@ -31,7 +31,12 @@ pub(crate) fn patch(
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let container = container(agent_config, settings, config);
+    let value = config_value(agent_config);
+    let (bytes, maximum) = (value.len(), layout::MAX_CONFIG_BYTES);
+    if bytes > maximum {
+        return diagnostics.deny(Violation::LongConfig { bytes, maximum });
+    }
+    let container = container(agent_config, value, settings, config);
     let list = settings.agent_list();
     let mut agents = pod.containers().filter(|(_, found)| found.is_agent());
     let found = agents.next();
@@ -90,7 +95,7 @@ pub(crate) fn config(
     settings: &AgentSettings<'_>,
     (files, has_program): (Files, bool),
     readiness: Option<Readiness>,
-    config: &InjectionConfig,
+    source: Source,
 ) -> AgentConfig {
     let reload = match &annotations.reload {
         ReloadRequest::Restart if !settings.restarts => ReloadRequest::None,
@@ -99,11 +104,7 @@ pub(crate) fn config(
     let stays = settings.placement.is_some();
     AgentConfig {
         version: agent_config::VERSION,
-        source: Source::Switchyard {
-            address: config.switchyard.clone(),
-            ca: config.trust.clone(),
-            token_file: format!("{}/{}", layout::TOKEN_DIRECTORY, layout::TOKEN_FILE),
-        },
+        source,
         bundles: annotations.bundles.clone(),
         files,
         program_directory: has_program.then(|| layout::PROGRAM_DIRECTORY.to_owned()),
@@ -120,6 +121,7 @@ pub(crate) fn config(
 /// [`reinvocation::agent`] compares.
 fn container(
     agent_config: &AgentConfig,
+    config_value: String,
     settings: &AgentSettings<'_>,
     config: &InjectionConfig,
 ) -> Value {
@@ -129,7 +131,7 @@ fn container(
         "image": agent_image,
         "imagePullPolicy": agent_image_pull_policy.as_str(),
         "env": [
-            { "name": layout::CONFIG_VARIABLE, "value": config_value(agent_config) },
+            { "name": layout::CONFIG_VARIABLE, "value": config_value },
             pod_uid(),
         ],
         "volumeMounts": [

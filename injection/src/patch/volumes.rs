@@ -6,7 +6,8 @@ use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
-use super::{append, reinvocation};
+use super::{append, reinvocation, replace};
+use crate::config::InjectionConfig;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
 
@@ -15,12 +16,14 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    (size, has_program, templates): (&Quantity, bool, Option<Value>),
+    (size, config): (&Quantity, &InjectionConfig),
+    (has_program, templates): (bool, Option<Value>),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
     let mut missing = Vec::with_capacity(4);
-    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token())];
+    let token = token(config.token_audience());
+    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token)];
     let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));
     let templates = templates.map(|volume| (layout::TEMPLATE_VOLUME, volume));
     for (name, canonical) in always.into_iter().chain(program).chain(templates) {
@@ -28,15 +31,36 @@ pub(crate) fn patch(
         match index {
             None => missing.push(canonical),
             Some(index) => {
-                let is_canonical = reinvocation::volume(pod, index)
-                    .is_some_and(|found| reinvocation::is_canonical_volume(&canonical, &found));
-                if !is_canonical {
+                let found = reinvocation::volume(pod, index);
+                let is_canonical =
+                    |found: &Value| reinvocation::is_canonical_volume(&canonical, found);
+                if found.as_ref().is_some_and(is_canonical) {
+                    continue;
+                }
+                if found.is_some_and(|it| is_of_another_source(it, &canonical, config)) {
+                    patch.push(replace(VOLUMES.with_trailing_token(index), canonical));
+                } else {
                     diagnostics.deny(Violation::VolumeNameTaken { index, volume: name });
                 }
             }
         }
     }
     append(VOLUMES.to_buf(), pod.spec.volumes.is_some(), missing, patch);
+}
+
+/// Whether a volume is the canonical token, but for the audience of another source: that of a pod
+/// which was made while the operator had that source, and is created anew.
+fn is_of_another_source(mut found: Value, canonical: &Value, config: &InjectionConfig) -> bool {
+    const AUDIENCE: &str = "/projected/sources/0/serviceAccountToken/audience";
+    let (Some(other), Some(audience)) = (found.pointer_mut(AUDIENCE), canonical.pointer(AUDIENCE))
+    else {
+        return false;
+    };
+    if !other.as_str().is_some_and(|it| config.has_token_audience(it)) {
+        return false;
+    }
+    other.clone_from(audience);
+    reinvocation::is_canonical_volume(canonical, &found)
 }
 
 /// In memory, so that no value reaches a disk. Limited, because an unlimited volume may take half
@@ -57,14 +81,15 @@ fn program() -> Value {
     })
 }
 
-/// A token that only switchyard accepts. Sets the mode that the API server would default.
-fn token() -> Value {
+/// A token that only the source of the secrets accepts. Sets the mode that the API server would
+/// default.
+fn token(audience: &str) -> Value {
     json!({
         "name": layout::TOKEN_VOLUME,
         "projected": {
             "defaultMode": 0o644,
             "sources": [{ "serviceAccountToken": {
-                "audience": layout::TOKEN_AUDIENCE,
+                "audience": audience,
                 "expirationSeconds": layout::TOKEN_LIFETIME_SECONDS,
                 "path": layout::TOKEN_FILE,
             } }],

@@ -73,7 +73,7 @@ fn rules() -> ReferenceRules {
 #[test]
 fn no_pod_costs_more_than_a_review_may() {
     let keys = (0..KEYS).map(|at| format!("KEY_{at}").parse::<SecretName>().unwrap()).collect();
-    let bundle = Bundle { keys, project: None, environment: None };
+    let bundle = Bundle { keys, ..Bundle::default() };
     let bundles = OneBundle(Arc::new(bundle));
     let config = InjectionConfig::new(
         "enclii/agent:1".into(),

@@ -25,5 +25,7 @@ mod secret_volumes;
 mod signals;
 mod support;
 mod users;
+mod vault;
+mod vault_refusals;
 mod verify;
 mod violations;

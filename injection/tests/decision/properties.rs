@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::generated::{CANARY, pod};
 use crate::support::{
-    KEYS, NAMESPACE, apply, catalog, config, decide, decide_by, decide_for_anybody,
+    KEYS, NAMESPACE, apply, catalog, config, decide, decide_by, decide_for_anybody, vault_config,
 };
 
 fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
@@ -140,11 +140,14 @@ fn settings() -> impl Strategy<Value = InjectionConfig> {
     let versions = prop_oneof![4 => Just("1.37"), 1 => Just("1.34"), 1 => Just("1.28")];
     let placements = prop::sample::select(&PlacementPolicy::ALL[..]);
     let users = prop::sample::select(&AgentUser::ALL[..]);
-    (placements, users, versions).prop_map(|(placement, agent_user, version)| InjectionConfig {
-        placement,
-        agent_user,
-        kubernetes: version.parse().ok(),
-        ..config()
+    let sources = prop_oneof![2 => Just(false), 1 => Just(true)];
+    (placements, users, versions, sources).prop_map(|(placement, agent_user, version, vault)| {
+        InjectionConfig {
+            placement,
+            agent_user,
+            kubernetes: version.parse().ok(),
+            ..if vault { vault_config() } else { config() }
+        }
     })
 }
 

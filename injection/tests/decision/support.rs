@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use contract::SecretName;
-use injection::{Bundle, BundleLookup, Decision, InjectionConfig, KeyNames, Pod, admit};
+use contract::vault_source::{VaultRead, VaultSecret};
+use injection::{
+    Bundle, BundleLookup, Decision, InjectionConfig, KeyNames, Pod, SecretSource, VaultSettings,
+    admit,
+};
 use json_patch::Patch;
 use serde_json::{Value, json};
 
@@ -25,8 +29,24 @@ pub(crate) fn config() -> InjectionConfig {
     )
 }
 
+/// The configuration of an operator who has Vault and no switchyard.
+pub(crate) fn vault_config() -> InjectionConfig {
+    let vault = VaultSettings {
+        address: Some("https://vault.vault.svc:8200".parse().unwrap()),
+        role: Some("{namespace}_{service_account}".parse().unwrap()),
+        ..VaultSettings::default()
+    };
+    InjectionConfig { source: SecretSource::Vault, vault, ..config() }
+}
+
+/// A secret in a KV engine.
+pub(crate) fn in_kv(field: &str) -> VaultSecret {
+    let (mount, path) = ("secret".parse().unwrap(), "shop/api".parse().unwrap());
+    VaultSecret { read: VaultRead::Kv { mount, path, version: None }, field: field.to_owned() }
+}
+
 /// The bundles of [`NAMESPACE`], by name.
-pub(crate) struct Catalog(HashMap<&'static str, Arc<Bundle>>);
+pub(crate) struct Catalog(pub(crate) HashMap<&'static str, Arc<Bundle>>);
 
 impl BundleLookup for Catalog {
     fn bundle(&self, namespace: &str, name: &str) -> Option<Arc<Bundle>> {
@@ -40,6 +60,8 @@ pub(crate) fn catalog() -> Catalog {
             keys: keys.iter().map(|key| key.parse::<SecretName>().unwrap()).collect(),
             project: Some("shop".parse().unwrap()),
             environment: Some("prod".parse().unwrap()),
+            // Only counts where Vault is the source.
+            vault: keys.iter().map(|key| (key.parse().unwrap(), Some(in_kv(key)))).collect(),
         })
     };
     Catalog(HashMap::from([

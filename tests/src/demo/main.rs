@@ -5,10 +5,13 @@
 //! It removes everything that it made, also when a signal ends it.
 #![expect(clippy::print_stdout, reason = "a demonstration prints")]
 
+mod example;
+mod folders;
 mod interrupt;
 mod output;
 mod pod_processes;
 mod steps;
+mod vault_steps;
 
 use std::process::ExitCode;
 
@@ -23,17 +26,20 @@ struct Args {
     /// Keep everything running at the end, until Ctrl-C, and show how to use it
     #[arg(long)]
     keep: bool,
+    /// Without switchyard: the secrets are in a Vault, which `tests/cluster/build.sh vault` builds
+    #[arg(long)]
+    vault: bool,
     /// Requests per second to the application
     #[arg(long, default_value_t = 1000)]
     rate: u32,
 }
 
 fn main() -> ExitCode {
-    let Args { keep, rate } = Args::parse();
+    let Args { keep, vault, rate } = Args::parse();
     let outcome = runtime::provider::install()
         .map_err(anyhow::Error::from)
         .and_then(|()| interrupt::install())
-        .and_then(|()| steps::run(keep, rate));
+        .and_then(|()| if vault { vault_steps::run(keep, rate) } else { steps::run(keep, rate) });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use contract::layout::{AGENT_CONTAINER, SECRETS_VOLUME, TOKEN_FILE, TOKEN_VOLUME};
-use e2e::loopback::{Identity, Loopback};
+use e2e::loopback::Identity;
 use e2e::pod::Pod;
 use e2e::port::free_port;
 use e2e::process::{Process, program};
@@ -28,7 +28,7 @@ pub(crate) struct PodProcesses {
 
 impl PodProcesses {
     pub(crate) fn start(
-        system: &Loopback,
+        logs: &Path,
         patched: &Value,
         identity: &Identity,
         memory: &Path,
@@ -47,13 +47,9 @@ impl PodProcesses {
             .open(memory.join("identity").join(TOKEN_FILE))?;
         token.write_all(identity.token.as_bytes())?;
         let pod = Pod::new(patched["spec"].clone(), &identity.uid, volumes);
-        let mut agent =
-            Process::start("agent", &mut pod.container(AGENT_CONTAINER)?, &system.logs())?;
-        let mut hook = Process::start(
-            "agent-post-start",
-            &mut pod.post_start(AGENT_CONTAINER)?,
-            &system.logs(),
-        )?;
+        let mut agent = Process::start("agent", &mut pod.container(AGENT_CONTAINER)?, logs)?;
+        let mut hook =
+            Process::start("agent-post-start", &mut pod.post_start(AGENT_CONTAINER)?, logs)?;
         let status = hook
             .finish(Duration::from_secs(20))
             .map_err(|error| anyhow::anyhow!("{error}; the agent says:\n{}", agent.tail()))?;
@@ -63,7 +59,7 @@ impl PodProcesses {
         let port = free_port()?;
         let mut command = pod.container("api")?;
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
-        let application = Process::start("application", &mut command, &system.logs())?;
+        let application = Process::start("application", &mut command, logs)?;
         let mut running = Self { agent, application, port, client: http::plain_client()? };
         wait::until("the application", Duration::from_secs(10), || {
             running.application.check()?;

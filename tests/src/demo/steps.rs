@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::loopback::{Identity, Loopback, NamespaceScope};
 use e2e::process::Process;
 use e2e::sample::{LoadReport, sha256};
-use e2e::{admission, guard, wait};
+use e2e::{guard, wait};
 
+use crate::example;
+use crate::folders::Folders;
 use crate::output;
 use crate::output::Progress;
 use crate::pod_processes::PodProcesses;
 
-const EXAMPLE: &str = include_str!("../../../manifests/examples/api.yaml");
 const ROTATIONS: usize = 3;
 
 /// Runs the demonstration.
@@ -24,13 +25,7 @@ const ROTATIONS: usize = 3;
 /// The first check that fails.
 pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
     let mut progress = Progress::new(6);
-    let prefix = format!("enclii-demo-{}-", std::process::id());
-    let folder = || tempfile::Builder::new().prefix(&prefix).to_owned();
-    let directory = folder().tempdir()?;
-    guard::register_folder(directory.path())?;
-    // The pod's volumes are in memory, as on a node, if this machine has /dev/shm.
-    let memory = folder().tempdir_in("/dev/shm").or_else(|_| folder().tempdir())?;
-    guard::register_folder(memory.path())?;
+    let Folders { disk: directory, memory } = Folders::new()?;
     let identity = Identity {
         namespace: "shop-prod".into(),
         service_account: "api".into(),
@@ -54,42 +49,11 @@ pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
     set(&system, "STRIPE_API_KEY", format!("sk_demo_{}", now_ms()?).as_bytes())?;
 
     progress.step("The API server asks the webhook about a pod of manifests/examples/api.yaml");
-    let documents = admission::documents(EXAMPLE)?;
-    let workload = documents
-        .iter()
-        .find(|it| it["kind"] == "Deployment")
-        .context("the example has no Deployment")?;
-    let before = admission::pod_of(workload)?;
-    output::line("before:");
-    output::pod(&before);
-    let review = admission::review(&before, "demo-review");
-    let literals = ["correct-horse", "sk_test_"];
-    for literal in literals {
-        ensure!(before.to_string().contains(literal), "the example no longer holds {literal}");
-    }
-    // The webhook watches the bundles: it knows the keys a moment after the write.
-    let after = wait::until(
-        "the webhook to know both keys and leave no credential in the pod",
-        Duration::from_secs(10),
-        || {
-            let answer = system.review(&review)?;
-            if answer["response"]["allowed"] != true {
-                return Ok(None);
-            }
-            let after = admission::apply(before.clone(), &answer)?;
-            let text = after.to_string();
-            Ok((!literals.iter().any(|literal| text.contains(literal))).then_some(after))
-        },
-    )?;
-    output::line("");
-    output::line("after:");
-    output::pod(&after);
-    output::line("");
-    output::line("no credential is left in the pod");
+    let after = example::inject(|review| system.review(review))?;
 
     progress.step("The agent and the application start as the patched pod describes them");
     let secrets = memory.path().join("secrets");
-    let mut running = PodProcesses::start(&system, &after, &identity, memory.path())?;
+    let mut running = PodProcesses::start(&system.logs(), &after, &identity, memory.path())?;
     let state = running.state()?;
     ensure!(
         state.digests.get("DATABASE_URL") == Some(&sha256(first.as_bytes())),
@@ -181,16 +145,8 @@ fn rotate(
     // The clock starts before the command line does, so the figure includes its start-up.
     let from = SystemTime::now();
     set(system, "DATABASE_URL", value.as_bytes())?;
-    let state = wait::until_every(
-        Duration::from_millis(2),
-        "the application to reload",
-        Duration::from_secs(10),
-        || {
-            running.agent.check()?;
-            running.application.check()?;
-            Ok(Some(running.state()?).filter(|it| it.reloads > reloads))
-        },
-    )?;
+    let reloaded = reloaded(running, reloads, Duration::from_secs(10))?;
+    let state = running.state()?;
     ensure!(
         std::fs::read(secrets.join("DATABASE_URL"))? == value.as_bytes(),
         "the file holds another value than the store"
@@ -199,10 +155,6 @@ fn rotate(
         state.digests.get("DATABASE_URL") == Some(&sha256(value.as_bytes())),
         "the application holds another value than the file"
     );
-    let reloaded = UNIX_EPOCH
-        + Duration::from_millis(
-            state.reloaded_at.context("the application did not say when it reloaded")?,
-        );
     let after = reloaded.duration_since(from).unwrap_or_default();
     output::line(&format!(
         "rotation {round}: file replaced, application reloaded by {} within {} ms of the command",
@@ -212,8 +164,24 @@ fn rotate(
     Ok(())
 }
 
+/// Waits until the application has reloaded more often than before. Returns when it did.
+pub(crate) fn reloaded(
+    running: &mut PodProcesses,
+    before: u64,
+    timeout: Duration,
+) -> Result<SystemTime> {
+    let each = Duration::from_millis(2);
+    let state = wait::until_every(each, "the application to reload", timeout, || {
+        running.agent.check()?;
+        running.application.check()?;
+        Ok(Some(running.state()?).filter(|it| it.reloads > before))
+    })?;
+    let at = state.reloaded_at.context("the application did not say when it reloaded")?;
+    Ok(UNIX_EPOCH + Duration::from_millis(at))
+}
+
 /// The load client's last line: its result.
-fn finish(load: &mut Process) -> Result<LoadReport> {
+pub(crate) fn finish(load: &mut Process) -> Result<LoadReport> {
     load.finish(Duration::from_secs(30))?;
     let log = load.log();
     let last = log
@@ -261,7 +229,7 @@ fn keep_running(system: &Loopback, running: &PodProcesses, directory: &Path) -> 
     }
 }
 
-fn now_ms() -> Result<u128> {
+pub(crate) fn now_ms() -> Result<u128> {
     Ok(SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .context("the clock is before 1970")?

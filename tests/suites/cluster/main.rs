@@ -40,5 +40,7 @@ mod servers;
 mod shapes;
 mod static_policies;
 mod vault;
+mod vault_only;
+mod vault_server;
 mod webhook_server;
 mod webhook_setting;

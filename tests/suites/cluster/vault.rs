@@ -20,7 +20,7 @@ path "secret/destroy/enclii/*"  { capabilities = ["update"] }
 "#;
 
 /// Lets a service account ask the API server whose token that is. It goes with its namespace.
-fn may_review(namespace: &Namespace, account: &str) {
+pub(crate) fn may_review(namespace: &Namespace, account: &str) {
     let owner = object("", "namespace", namespace.name()).unwrap().unwrap();
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",

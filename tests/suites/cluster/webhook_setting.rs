@@ -1,6 +1,7 @@
-//! One setting of the webhook, for as long as a test needs it.
+//! Settings of the webhook, for as long as a test needs them.
 
-use e2e::kubectl::set_variable;
+use e2e::kubectl::{kubectl, object, set_variable, set_variables};
+use serde_json::{Value, json};
 
 use crate::harness::{STEP_TIMEOUT, SYSTEM};
 
@@ -25,4 +26,67 @@ impl Drop for WebhookSetting {
             println!("{} stays set: {error}", self.0);
         }
     }
+}
+
+/// Vault as the source of every pod that is made until this is dropped. Only for tests that have
+/// the system for themselves.
+pub(crate) struct VaultAsSource {
+    /// The webhook's file as it was.
+    file: Value,
+}
+
+const FILE: &str = "enclii-webhook-config";
+const POLICY: &str = "pods.enclii.io";
+
+/// What [`VaultAsSource`] sets, besides the address.
+const SET: [&str; 2] = ["ENCLII_SOURCE=vault", "ENCLII_TRUST_EVERY_CALLER=true"];
+
+impl VaultAsSource {
+    pub(crate) fn set(address: &str, ca: &str) -> Self {
+        let before = object(SYSTEM, "configmap", FILE).unwrap().unwrap();
+        let setting = Self { file: before["data"]["webhook.yaml"].clone() };
+        let settings = json!({
+            "vaultRole": "{namespace}_{service_account}", "vaultCa": ca, "vaultPollSeconds": 1,
+        });
+        // JSON is YAML. The replicas that start now read it.
+        write_file(&json!(settings.to_string())).unwrap();
+        Self::policy_takes(address);
+        let address = format!("ENCLII_VAULT_ADDRESS={address}");
+        let words = [&SET[..], &[&*address]].concat();
+        set_variables(SYSTEM, WEBHOOK, &words, STEP_TIMEOUT).unwrap();
+        setting
+    }
+
+    /// Has the policy accept this address of Vault and no other, where there is a policy.
+    pub(crate) fn policy_takes(address: &str) {
+        let Some(policy) = object("default", "validatingadmissionpolicy", POLICY).ok().flatten()
+        else {
+            return;
+        };
+        let variables = policy["spec"]["variables"].as_array().unwrap();
+        let at = variables.iter().position(|it| it["name"] == "vault").unwrap();
+        let path = format!("/spec/variables/{at}/expression");
+        let value = format!("'{address}'");
+        let patch = json!([{"op": "replace", "path": path, "value": value}]).to_string();
+        let words = ["patch", "validatingadmissionpolicy", POLICY, "--type", "json", "-p", &patch];
+        kubectl(&words).unwrap();
+    }
+}
+
+impl Drop for VaultAsSource {
+    fn drop(&mut self) {
+        let words = ["ENCLII_SOURCE-", "ENCLII_TRUST_EVERY_CALLER-", "ENCLII_VAULT_ADDRESS-"];
+        let restored = set_variables(SYSTEM, WEBHOOK, &words, STEP_TIMEOUT)
+            .and_then(|()| write_file(&self.file));
+        if let Err(error) = restored {
+            println!("Vault stays the source: {error}");
+        }
+        Self::policy_takes("");
+    }
+}
+
+fn write_file(text: &Value) -> anyhow::Result<()> {
+    let patch = json!({ "data": { "webhook.yaml": text } }).to_string();
+    let target = ["-n", SYSTEM, "patch", "configmap", FILE];
+    kubectl(&[&target[..], &["--type", "merge", "-p", &patch]].concat()).map(drop)
 }

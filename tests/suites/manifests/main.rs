@@ -9,3 +9,4 @@ mod policies;
 mod priority;
 mod rights;
 mod security;
+mod vault;

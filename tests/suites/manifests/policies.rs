@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use contract::{annotations, layout};
+use injection::TokenAudience;
 use serde_json::Value;
 
 use crate::objects::{name, objects, of_kind};
@@ -169,6 +170,9 @@ fn the_policy_accepts_what_the_webhook_writes() {
     assert_eq!(expression("images"), format!("['{}']", setting(&all, "ENCLII_AGENT_IMAGE")));
     let address = setting(&all, "ENCLII_SWITCHYARD_ADDRESS");
     assert_eq!(expression("switchyard"), format!("'{address}'"));
+    assert_eq!(expression("vault"), "''", "not the source");
+    let audience = TokenAudience::default();
+    assert_eq!(expression("vaultAudience"), format!("'{}'", audience.as_str()));
 
     let text = read("policy/pods.yaml");
     for word in [
@@ -217,8 +221,37 @@ fn every_installation_has_the_policies_and_copies_what_the_webhook_writes() {
         assert!(found["resources"].to_string().contains("../../policy"), "{name}");
         assert_eq!(found["replacements"], default["replacements"], "{name}");
     }
+    vault_only(&overlay("vault-only"), &default);
     let old = overlay("kubernetes-1.29");
     let resources = default["resources"].as_array().unwrap().iter();
     let others: Vec<_> = resources.filter(|it| **it != "../../policy").cloned().collect();
     assert_eq!(old["resources"], Value::from(others));
+}
+
+/// Switchyard's address is accepted no more, and what the webhook says of Vault is copied.
+fn vault_only(found: &Value, default: &Value) {
+    assert_eq!(found["resources"], default["resources"]);
+    let copies = |all: &Value| {
+        let copy = |it: &Value| (it["source"]["fieldPath"].clone(), it["targets"].clone());
+        all["replacements"].as_array().unwrap().iter().map(copy).collect::<Vec<_>>()
+    };
+    let (ours, others) = (copies(found), copies(default));
+    assert_eq!((ours.len(), &ours[0]), (3, &others[0]), "the image");
+    for ((source, targets), (variable, copied)) in ours[1..]
+        .iter()
+        .zip([("ENCLII_VAULT_ADDRESS", "vault"), ("ENCLII_VAULT_AUDIENCE", "vaultAudience")])
+    {
+        assert!(source.as_str().unwrap().ends_with(&format!("[name={variable}].value")));
+        let path = format!("spec.variables.[name={copied}].expression");
+        assert_eq!(targets[0]["fieldPaths"], Value::from(vec![path]));
+    }
+    // The patch goes by the variable's place.
+    let policy = &objects(&["policy"]);
+    let policy =
+        of_kind(policy, "ValidatingAdmissionPolicy").find(|it| name(it) == "pods.enclii.io");
+    assert_eq!(policy.unwrap()["spec"]["variables"][1]["name"], "switchyard");
+    let patches = found["patches"].as_array().unwrap();
+    let of_policy = patches.iter().find(|it| it["target"]["kind"] == "ValidatingAdmissionPolicy");
+    let text = of_policy.unwrap()["patch"].as_str().unwrap();
+    assert!(text.contains("path: /spec/variables/1/expression, value: \"''\""), "{text}");
 }

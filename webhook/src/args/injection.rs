@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args as Group;
 use injection::{
     AgentUser, HttpsAddress, ImageName, InjectionConfig, KeyNames, KubernetesVersion, OperatorFile,
-    PlacementPolicy, PullPolicy, Quantity,
+    PlacementPolicy, PullPolicy, Quantity, SecretSource, TokenAudience, VaultAddress,
 };
 
 /// The agent's image if nobody names one: that of this version.
@@ -27,6 +27,15 @@ pub struct InjectionArgs {
     /// When to pull the agent's image: Always, IfNotPresent or Never [default: IfNotPresent]
     #[arg(long, env = "ENCLII_AGENT_IMAGE_PULL_POLICY", value_name = "POLICY")]
     pub agent_image_pull_policy: Option<PullPolicy>,
+    /// Where agents get secrets from: switchyard, or vault without it [default: switchyard]
+    #[arg(long, env = "ENCLII_SOURCE", value_name = "SOURCE")]
+    pub source: Option<SecretSource>,
+    /// Vault's address, for --source vault
+    #[arg(long, env = "ENCLII_VAULT_ADDRESS", value_name = "URL")]
+    pub vault_address: Option<VaultAddress>,
+    /// The audience of agents' tokens for Vault [default: vault]
+    #[arg(long, env = "ENCLII_VAULT_AUDIENCE", value_name = "AUDIENCE")]
+    pub vault_audience: Option<TokenAudience>,
     /// The address at which agents reach switchyard [default: that of its Service]
     #[arg(long, env = "ENCLII_SWITCHYARD_ADDRESS", value_name = "URL")]
     pub switchyard_address: Option<HttpsAddress>,
@@ -70,6 +79,9 @@ impl InjectionArgs {
             config,
             agent_image,
             agent_image_pull_policy,
+            source,
+            vault_address,
+            vault_audience,
             switchyard_address,
             agent_placement,
             agent_cpu_request,
@@ -84,6 +96,9 @@ impl InjectionArgs {
         let settings = OperatorFile {
             agent_image,
             agent_image_pull_policy,
+            source,
+            vault_address,
+            vault_audience,
             switchyard_address,
             agent_placement,
             agent_cpu_request,
@@ -99,7 +114,7 @@ impl InjectionArgs {
     }
 }
 
-/// The configuration without a flag or a file, and without switchyard's CA. `key_names` says which
+/// The configuration without a flag or a file, and without the CA that agents trust. `key_names` says which
 /// names of a bundle's keys those who ask may learn.
 #[must_use]
 pub fn default_config(namespace: String, key_names: KeyNames) -> InjectionConfig {

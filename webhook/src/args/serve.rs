@@ -63,7 +63,8 @@ pub struct ServeArgs {
     /// SecretBundle objects
     #[arg(long, env = "ENCLII_BUNDLES_DIRECTORY", value_name = "DIRECTORY")]
     pub bundles_directory: Option<PathBuf>,
-    /// The ConfigMap that switchyard publishes its CA in, under the key ca.crt
+    /// The ConfigMap with the CA that agents trust, under the key ca.crt: switchyard publishes its
+    /// own there
     #[arg(
         long,
         env = "ENCLII_TRUST_CONFIG_MAP",
@@ -71,7 +72,7 @@ pub struct ServeArgs {
         value_name = "NAME"
     )]
     pub trust_config_map: String,
-    /// Read switchyard's CA from ca.crt in this directory instead of a ConfigMap
+    /// Read the CA that agents trust from ca.crt in this directory instead of a ConfigMap
     #[arg(long, env = "ENCLII_TRUST_DIRECTORY", value_name = "DIRECTORY")]
     pub trust_directory: Option<PathBuf>,
     /// Who may ask for reviews

@@ -23,10 +23,17 @@ pub(super) fn from_parts<'l>(
     let status = part("status").map(serde_json::from_value).transpose().ok()?;
     let bundle = SecretBundle { spec, status };
     let keys = bundle.keys()?;
+    let mut vault = bundle.vault().cloned().unwrap_or_default();
+    // No agent could be given all of it, so none of it is kept in memory.
+    let mapping = object.pointer("/spec/vault").map(Value::to_string).unwrap_or_default();
+    if mapping.len() > 2 * layout::MAX_CONFIG_BYTES {
+        vault.values_mut().for_each(|secret| *secret = None);
+    }
     let scope = bundle.status.and_then(|status| status.scope);
     let label = |name| label(name)?.parse().ok();
     Some(Bundle {
         keys,
+        vault,
         project: scope
             .as_ref()
             .map(Scope::project)
@@ -70,6 +77,30 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((found.project, found.environment), ("shop".parse().ok(), "prod".parse().ok()));
+    }
+
+    #[test]
+    fn the_mapping_to_vault_is_taken() {
+        let found = from_value(&json!({ "spec": { "vault": {
+            "A": { "type": "kv", "mount": "secret", "path": "shop/api", "field": "a" },
+            "B": { "type": "kv" },
+            "../C": { "type": "kv", "mount": "secret", "path": "shop/api", "field": "c" },
+        } } }))
+        .unwrap();
+        let usable = found.vault.iter().map(|(key, secret)| (key.as_str(), secret.is_some()));
+        assert_eq!(usable.collect::<Vec<_>>(), [("A", true), ("B", false)]);
+        assert_eq!(found.keys, [].into());
+    }
+
+    #[test]
+    fn a_mapping_that_no_agent_can_be_given_is_not_kept() {
+        let of = |length: usize| {
+            let parameters = json!({ "common_name": "a".repeat(length) });
+            let pki = json!({ "type": "pki", "path": "pki/issue/a", "field": "b", "parameters": parameters });
+            from_value(&json!({ "spec": { "vault": { "A": pki } } })).unwrap().vault["A"].is_some()
+        };
+        assert!(of(1000));
+        assert!(!of(300_000));
     }
 
     #[test]

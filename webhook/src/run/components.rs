@@ -67,7 +67,7 @@ pub(super) enum CertificateSource {
     },
 }
 
-/// The source of switchyard's CA.
+/// The source of the CA that agents trust.
 pub(super) enum TrustSource {
     /// The ConfigMap that switchyard publishes.
     ConfigMap { namespace: String, name: String },
@@ -79,8 +79,8 @@ impl TrustSource {
     /// The name of the gate that opens when the CA is known.
     pub(super) fn gate_name(&self) -> &'static str {
         match self {
-            Self::ConfigMap { .. } => "switchyard's CA, ca.crt in the trust ConfigMap",
-            Self::Directory(_) => "switchyard's CA, ca.crt in the trust directory",
+            Self::ConfigMap { .. } => "the CA that agents trust, ca.crt in the trust ConfigMap",
+            Self::Directory(_) => "the CA that agents trust, ca.crt in the trust directory",
         }
     }
 }
@@ -197,7 +197,7 @@ impl Components {
         Ok((catalog, gate))
     }
 
-    /// Starts to follow switchyard's CA.
+    /// Starts to follow the CA that agents trust.
     pub(super) async fn trust(
         &mut self,
         source: TrustSource,

@@ -1,4 +1,5 @@
-//! Switchyard's CA from a ConfigMap, by a watch: a new CA is used as soon as switchyard writes it.
+//! The CA that agents trust from a ConfigMap, by a watch: a new CA is used as soon as switchyard, or
+//! whoever fills the ConfigMap, writes it.
 //!
 //! The watch selects the ConfigMap by name, so a Role with `resourceNames` is enough.
 
@@ -42,11 +43,11 @@ pub async fn run(
                     Ok(pem) if pem == current => {}
                     Ok(pem) => {
                         state.set_trust(pem.clone());
-                        tracing::info!(config_map = name, "switchyard's CA loaded");
+                        tracing::info!(config_map = name, "the CA that agents trust loaded");
                         current = pem;
                     }
                     Err(error) => {
-                        tracing::warn!(error = %ErrorChain(&error), "waiting for switchyard's CA");
+                        tracing::warn!(error = %ErrorChain(&error), "waiting for the CA that agents trust");
                     }
                 },
                 Ok(None) => tracing::warn!(config_map = name, "the ConfigMap does not exist"),

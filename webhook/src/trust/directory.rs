@@ -1,4 +1,4 @@
-//! Switchyard's CA from the file `ca.crt` in a directory, for a machine without a cluster.
+//! The CA that agents trust from the file `ca.crt` in a directory, for a machine without a cluster.
 
 use std::fs;
 use std::io;
@@ -30,10 +30,10 @@ pub async fn run(directory: PathBuf, state: WebhookState, stop: CancellationToke
                 Ok(pem) if pem == current => {}
                 Ok(pem) => {
                     state.set_trust(pem.clone());
-                    tracing::info!(directory = %directory.display(), "switchyard's CA loaded");
+                    tracing::info!(directory = %directory.display(), "the CA that agents trust loaded");
                     current = pem;
                 }
-                Err(error) => warnings.warn("waiting for switchyard's CA", &error),
+                Err(error) => warnings.warn("waiting for the CA that agents trust", &error),
             }
             watch.changed().await;
         }

@@ -30,7 +30,7 @@ async fn reviews_wait_for_the_ca_and_are_counted() {
     let process = Process::start().await;
     until(|| async {
         process.admin("/readyz").await.1
-            == "waiting for: switchyard's CA, ca.crt in the trust directory\n"
+            == "waiting for: the CA that agents trust, ca.crt in the trust directory\n"
     })
     .await;
     assert_eq!(
@@ -43,13 +43,14 @@ async fn reviews_wait_for_the_ca_and_are_counted() {
         (status, text.as_str()),
         (
             StatusCode::SERVICE_UNAVAILABLE,
-            "waiting for: switchyard's CA, ca.crt in the trust directory\n"
+            "waiting for: the CA that agents trust, ca.crt in the trust directory\n"
         )
     );
     let (_, early) = process.mutate(review("x")).await;
     assert!(
-        message(&early)
-            .ends_with("It is waiting for: switchyard's CA, ca.crt in the trust directory"),
+        message(&early).ends_with(
+            "It is waiting for: the CA that agents trust, ca.crt in the trust directory"
+        ),
         "{early}"
     );
 

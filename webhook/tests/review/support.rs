@@ -20,7 +20,7 @@ pub(crate) fn catalog() -> Catalog {
     let catalog = Catalog::default();
     let keys = ["DATABASE_URL", "STRIPE_API_KEY"].map(|key| key.parse().unwrap()).into();
     let (project, environment) = ("shop".parse().ok(), "prod".parse().ok());
-    catalog.set(NAMESPACE, "api-prod", Bundle { keys, project, environment });
+    catalog.set(NAMESPACE, "api-prod", Bundle { keys, project, environment, ..Bundle::default() });
     catalog
 }
 

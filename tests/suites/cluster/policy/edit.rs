@@ -79,6 +79,22 @@ pub(super) fn replace_in_configuration(pod: &mut Value, from: &str, to: &str) {
     *configuration(pod) = json!(text);
 }
 
+/// The source of an agent that gets the secrets from Vault, and what comes after it.
+const FROM_VAULT: &str = concat!(
+    r#"{"version":1,"source":{"type":"vault","address":"https://vault.vault.svc:8200","#,
+    r#""ca":"-----BEGIN","auth_mount":"kubernetes","role":"api","#,
+    r#""token_file":"/run/enclii/identity/token","poll_seconds":30,"secrets":{}},"bundles""#,
+);
+
+/// Makes the agent one that gets the secrets from Vault, as the webhook does where that is the
+/// source.
+pub(super) fn from_vault(pod: &mut Value) {
+    let text = configuration(pod).as_str().unwrap().to_owned();
+    let (_, rest) = text.split_once(r#"},"bundles""#).unwrap();
+    *configuration(pod) = json!(format!("{FROM_VAULT}{rest}"));
+    token(pod)["audience"] = json!("vault");
+}
+
 pub(super) fn own_volume(pod: &mut Value, name: &str) {
     list(&mut pod["spec"]["volumes"]).push(json!({"name": name, "emptyDir": {}}));
 }

@@ -1,24 +1,34 @@
-//! A stand-in for the endpoint of the Kubernetes API that Vault asks whose token it was given.
+//! A stand-in for the endpoint of the Kubernetes API that Vault asks whose token it was given. It
+//! looks at no signature: what it has issued is valid.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 /// The audience of the pods' tokens.
-pub(crate) const AUDIENCE: &str = "vault";
+pub const AUDIENCE: &str = "vault";
+
+/// How long a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest request, in bytes.
+const MAX_REQUEST_BYTES: u64 = 1 << 20;
 
 /// The endpoint. Its thread ends with the process.
-pub(crate) struct TokenReviews {
+pub struct TokenReviews {
     port: u16,
-    tokens: Arc<Mutex<Vec<Identity>>>,
+    tokens: Arc<Mutex<Vec<ReviewedToken>>>,
 }
 
+/// A token, and whose it is.
 #[derive(Clone)]
-struct Identity {
+struct ReviewedToken {
     token: String,
     namespace: String,
     service_account: String,
@@ -26,27 +36,33 @@ struct Identity {
 }
 
 impl TokenReviews {
-    pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let tokens = Arc::<Mutex<Vec<Identity>>>::default();
+    /// Listens on a port of loopback.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").context("listen")?;
+        let port = listener.local_addr()?.port();
+        let tokens = Arc::<Mutex<Vec<ReviewedToken>>>::default();
         let known = Arc::clone(&tokens);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let known = known.lock().unwrap().clone();
+                let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 answer(stream, &known);
             }
         });
-        Self { port, tokens }
+        Ok(Self { port, tokens })
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// A token of a service account, which a review finds valid from now on. Its signature is not
     /// one: only the API server looks at that.
-    pub(crate) fn issue(&self, namespace: &str, service_account: &str) -> String {
+    pub fn issue(&self, namespace: &str, service_account: &str) -> String {
         let uid = format!("uid-of-{service_account}");
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let header = encode(&json!({"alg": "RS256", "kid": "test"}));
@@ -64,7 +80,7 @@ impl TokenReviews {
             },
         }));
         let token = format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode([7; 256]));
-        self.tokens.lock().unwrap().push(Identity {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).push(ReviewedToken {
             token: token.clone(),
             namespace: namespace.to_owned(),
             service_account: service_account.to_owned(),
@@ -74,7 +90,8 @@ impl TokenReviews {
     }
 }
 
-fn answer(mut stream: TcpStream, known: &[Identity]) {
+fn answer(mut stream: TcpStream, known: &[ReviewedToken]) {
+    let _ = stream.set_read_timeout(Some(REQUEST_TIMEOUT));
     let Some((path, review)) = read_request(&stream) else { return };
     let (status, body) = match path.as_str() {
         "/apis/authentication.k8s.io/v1/tokenreviews" => ("201 Created", reviewed(review, known)),
@@ -90,10 +107,10 @@ fn answer(mut stream: TcpStream, known: &[Identity]) {
 }
 
 fn read_request(stream: &TcpStream) -> Option<(String, Value)> {
-    let mut reader = BufReader::new(stream);
+    let mut reader = BufReader::new(stream.take(MAX_REQUEST_BYTES));
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;
-    let mut length = 0;
+    let mut length: u64 = 0;
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -102,18 +119,18 @@ fn read_request(stream: &TcpStream) -> Option<(String, Value)> {
             length = value.trim().parse().ok()?;
         }
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body).ok()?;
     Some((first.split(' ').nth(1)?.to_owned(), serde_json::from_slice(&body).ok()?))
 }
 
 /// What the API server answers.
-fn reviewed(mut review: Value, known: &[Identity]) -> Value {
+fn reviewed(mut review: Value, known: &[ReviewedToken]) -> Value {
     let asked = review["spec"]["audiences"].as_array().cloned().unwrap_or_default();
     let fits = asked.is_empty() || asked.contains(&json!(AUDIENCE));
     let identity = known.iter().find(|it| review["spec"]["token"] == json!(it.token));
     review["status"] = match identity {
-        Some(Identity { namespace, service_account, uid, .. }) if fits => json!({
+        Some(ReviewedToken { namespace, service_account, uid, .. }) if fits => json!({
             "authenticated": true,
             "audiences": if asked.is_empty() { json!([]) } else { json!([AUDIENCE]) },
             "user": {

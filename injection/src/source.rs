@@ -1,0 +1,36 @@
+//! Where a pod's agent gets the secrets from, as the operator chose.
+
+use contract::agent_config::Source;
+use contract::{Placement, layout};
+
+use crate::agent_settings::AgentSettings;
+use crate::choice::SecretSource;
+use crate::config::InjectionConfig;
+use crate::diagnostics::Diagnostics;
+use crate::requested::RequestedSecrets;
+use crate::vault::{self, VaultPod};
+
+/// The source in the agent's configuration.
+pub(crate) fn resolve(
+    requested: &RequestedSecrets<'_>,
+    settings: &AgentSettings<'_>,
+    config: &InjectionConfig,
+    diagnostics: &mut Diagnostics,
+) -> Source {
+    match config.source {
+        SecretSource::Switchyard => Source::Switchyard {
+            address: config.switchyard.clone(),
+            ca: config.trust.clone(),
+            token_file: format!("{}/{}", layout::TOKEN_DIRECTORY, layout::TOKEN_FILE),
+        },
+        SecretSource::Vault => {
+            let secrets = vault::secrets(requested.looked_up(), diagnostics);
+            let pod = VaultPod {
+                namespace: requested.namespace(),
+                service_account: requested.service_account(),
+                agent_ends_last: settings.placement == Some(Placement::Native),
+            };
+            Source::Vault(config.vault.source(&config.trust, pod, secrets))
+        }
+    }
+}
