@@ -212,7 +212,7 @@ pub fn desired_files(
     let mut total = copies.fold(total, usize::saturating_add);
     let mut volumes = Vec::with_capacity(wanted.volumes.len());
     for volume in &wanted.volumes {
-        let contents = secret_volume::contents(volume, &files, &owners)?;
+        let contents = secret_volume::contents(volume, (&files, &texts), &owners)?;
         let copies = contents.values().map(|file| file.bytes.len().max(PAGE_BYTES));
         total = copies.fold(total, usize::saturating_add);
         // All of them at once could take more memory than the agent has.
@@ -220,6 +220,9 @@ pub fn desired_files(
             return Err(PlanError::TooLarge(total));
         }
         volumes.push(contents);
+    }
+    if wanted.rendered_only {
+        files.clear();
     }
     files.append(&mut texts);
     let paths = other_path::of_existing(&wanted.paths, &files)?;

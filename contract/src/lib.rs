@@ -41,6 +41,7 @@ pub mod stream;
 pub mod template;
 pub mod text;
 pub mod vault_source;
+pub mod vault_template;
 
 pub use agent_config::AgentConfig;
 pub use agent_resources::AgentResources;
@@ -65,3 +66,4 @@ pub use secret_bundle::SecretBundle;
 pub use secret_ref::SecretRef;
 pub use secret_volume::SecretVolume;
 pub use vault_source::VaultSource;
+pub use vault_template::VaultTemplate;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::MAX_VALUE_BYTES;
 use crate::name::FileName;
+use crate::vault_template::VaultTemplateOptions;
 
 /// The longest header of an answer, in bytes.
 pub const MAX_ANSWER_HEADER_BYTES: usize = 4 << 10;
@@ -57,6 +58,8 @@ pub struct RenderTemplate {
 pub enum TemplateLanguage {
     /// Jinja's (see `template`): it sees every secret by its name.
     Jinja,
+    /// That of Vault Agent: it sees the secrets that it calls for.
+    Vault(VaultTemplateOptions),
 }
 
 /// What became of a template. The file is the frame's body; it is empty where there is an error.
@@ -151,10 +154,18 @@ mod tests {
         let json = r#"{"secrets":[{"name":"A","bytes":3}],"templates":2}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), json);
         assert_eq!(serde_json::from_str::<RenderRequest>(json).unwrap(), request);
-        let template = RenderTemplate { file: "a".into(), language: TemplateLanguage::Jinja };
-        let json = r#"{"file":"a","language":"jinja"}"#;
-        assert_eq!(serde_json::to_string(&template).unwrap(), json);
-        assert_eq!(serde_json::from_str::<RenderTemplate>(json).unwrap(), template);
+        let options = VaultTemplateOptions { error_on_missing_key: true, ..Default::default() };
+        for (language, json) in [
+            (TemplateLanguage::Jinja, r#"{"file":"a","language":"jinja"}"#),
+            (
+                TemplateLanguage::Vault(options),
+                r#"{"file":"a","language":"vault","error_on_missing_key":true}"#,
+            ),
+        ] {
+            let template = RenderTemplate { file: "a".into(), language };
+            assert_eq!(serde_json::to_string(&template).unwrap(), json);
+            assert_eq!(serde_json::from_str::<RenderTemplate>(json).unwrap(), template);
+        }
         for (error, json) in [
             (None, r#"{"file":"a"}"#),
             (

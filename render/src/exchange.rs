@@ -11,7 +11,7 @@ use contract::rendering::{
 use contract::stream::frame::{self, Frame, FrameError};
 use zeroize::Zeroizing;
 
-use crate::{Secrets, jinja};
+use crate::{Secrets, jinja, vault};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,7 @@ fn render(
 ) -> Result<Redacted, TemplateError> {
     match language {
         TemplateLanguage::Jinja => jinja::render(text, secrets),
+        TemplateLanguage::Vault(options) => vault::render(text, options, secrets),
     }
 }
 

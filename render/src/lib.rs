@@ -5,7 +5,8 @@
 //!   ↓
 //! exchange         frames in, frames out
 //!   ↓
-//! jinja (pure)     one template → one file
+//! jinja, vault (pure)
+//!                  one template → one file
 //!   ↓
 //! standard output  the files, or why the first of them could not be rendered
 //! ```
@@ -18,6 +19,7 @@ mod exchange;
 mod jinja;
 pub mod limits;
 mod output;
+mod vault;
 
 use std::collections::BTreeMap;
 

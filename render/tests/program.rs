@@ -9,6 +9,7 @@ use contract::rendering::{
     RenderAnswer, RenderRequest, RenderSecret, RenderTemplate, TemplateErrorKind, TemplateLanguage,
 };
 use contract::stream::frame::{self, Decoder};
+use contract::vault_template::VaultTemplateOptions;
 
 /// What the program ends with, writes, and says of errors.
 struct Output {
@@ -94,4 +95,18 @@ fn a_request_that_is_none_is_refused_and_not_quoted() {
         assert!(errors.starts_with("enclii-render: read request"), "{errors}");
         assert!(!errors.contains("canary"), "{errors}");
     }
+}
+
+#[test]
+fn a_template_that_multiplies_text_ends_the_program_alone() {
+    let doubled = "{{ $x := \"canary\" }}".to_owned() + &"{{ $x = print $x $x }}".repeat(26);
+    let header = RenderRequest { secrets: Vec::new(), templates: 1 };
+    let first = frame::encode(&serde_json::to_vec(&header).unwrap(), &[]);
+    let language = TemplateLanguage::Vault(VaultTemplateOptions::default());
+    let header = RenderTemplate { file: "app.ini".into(), language };
+    let second = frame::encode(&serde_json::to_vec(&header).unwrap(), &[doubled.as_bytes()]);
+    let output = run(&[first.expose(), second.expose()].concat());
+    assert!(!output.status.success(), "it had the memory");
+    assert!(output.said.is_empty());
+    assert!(!output.errors.contains("canary"), "{}", output.errors);
 }

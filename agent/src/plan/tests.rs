@@ -168,6 +168,24 @@ fn each_volume_takes_its_files_once_more() {
 }
 
 #[test]
+fn a_pod_may_have_the_rendered_files_alone() {
+    let bundles = vec![bundle_at("a-prod", 1, &[("_secret.data.app", b"{}")])];
+    let volume = json!([{
+        "directory": "/v",
+        "sources": [{
+            "bundle": "a-prod", "mode": "0644", "items": [{ "secret": "app.ini", "path": "x/.ini" }]
+        }]
+    }]);
+    let volumes = serde_json::from_value(volume).unwrap();
+    let wanted = Files { rendered_only: true, volumes, ..wanted(&[]) };
+    let secrets = secrets_of(&[bundle("a-prod")], Snapshot { bundles }).unwrap();
+    let texts = FileContents::from([(file("app.ini"), Redacted::from(b"i".as_slice()))]);
+    let found = desired_files(&wanted, secrets, texts).unwrap();
+    assert_eq!(found.files.keys().map(FileName::as_str).collect::<Vec<_>>(), ["app.ini"]);
+    assert_eq!(found.volumes[0].len(), 1);
+}
+
+#[test]
 fn debug_output_never_shows_a_value() {
     let desired = plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[("X", b"hunter2")])]).unwrap();
     assert!(!format!("{desired:?}").contains("hunter2"));

@@ -1,7 +1,7 @@
 //! Files that templates make, by a program of its own that runs only while it renders.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use contract::layout::{MAX_POD_BYTES, RENDER_PROGRAM};
@@ -41,9 +41,13 @@ pub enum RendererError {
     Program(#[from] HelperError),
 }
 
+/// Renders with the program that lies beside the agent's own, as [`RENDER_PROGRAM`] does in the
+/// image.
 impl Default for Renderer {
     fn default() -> Self {
-        Self::new(RENDER_PROGRAM.into())
+        let name = Path::new(RENDER_PROGRAM).file_name().unwrap_or_default();
+        let beside = std::env::current_exe().ok().map(|agent| agent.with_file_name(name));
+        Self::new(beside.unwrap_or_else(|| RENDER_PROGRAM.into()))
     }
 }
 
@@ -81,6 +85,9 @@ type Template<'a> = (FileName, TemplateLanguage, &'a str);
 fn template(file: &RenderedFile) -> Option<Template<'_>> {
     let (language, text) = match &file.contents {
         Contents::Template(text) => (TemplateLanguage::Jinja, text.as_str()),
+        Contents::VaultTemplate(template) => {
+            (TemplateLanguage::Vault(template.options.clone()), template.text.as_str())
+        }
         // One that was not read is a file's name.
         Contents::TemplateFile(_) | Contents::Format(_) => return None,
     };
