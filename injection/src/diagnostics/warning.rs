@@ -37,6 +37,8 @@ pub(crate) enum Warning {
     SeLinuxLevels,
     #[error("{0}")]
     UnknownAnnotation(String),
+    #[error("annotation {annotation} has no effect: {why}")]
+    VaultAnnotation { annotation: String, why: String },
     #[error(
         "annotation {}: no bundle of the pod has the key {name}, and {} does not list it",
         annotations::DELIVER,

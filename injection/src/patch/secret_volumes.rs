@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{add, reinvocation, replace};
 use crate::app_container::AppContainer;
+use crate::compat::VaultVolume;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::{EnvVar, Pod};
 use crate::requested::RequestedSecrets;
@@ -30,6 +31,10 @@ pub(crate) struct FilledVolumes<'p> {
     volumes: BTreeMap<&'p str, SecretVolume>,
     /// The indexes in `volumes` of those that are a Secret's still.
     replaced: Vec<(usize, &'p str)>,
+    /// Those that the pod's author did not write, and where they are mounted.
+    own: Vec<(&'p str, &'p str)>,
+    /// Those of them that the pod does not have yet.
+    missing: Vec<&'p str>,
 }
 
 impl<'p> FilledVolumes<'p> {
@@ -94,6 +99,63 @@ impl<'p> FilledVolumes<'p> {
             let (at, problem) = ("spec.volumes".to_owned(), SecretVolumeProblem::TooLong);
             diagnostics.deny(Violation::SecretVolume { at, bundle, problem });
         }
+    }
+
+    /// Adds volumes that the pod's author did not write. An earlier pass may have.
+    pub(crate) fn add(
+        &mut self,
+        pod: &Pod<'_>,
+        own: &'p [VaultVolume],
+        diagnostics: &mut Diagnostics,
+    ) {
+        for VaultVolume { name, mount_path, volume } in own {
+            let index = pod.spec.volumes.iter().flatten().position(|it| *it.name == **name);
+            match index {
+                Some(index) if !self.volumes.contains_key(name.as_str()) => {
+                    diagnostics.deny(Violation::Annotation(format!(
+                        "spec.volumes[{index}]: {name} is the name of the volume with the files of \
+                         vault.hashicorp.com annotations; rename it"
+                    )));
+                    continue;
+                }
+                Some(_) => {}
+                None => self.missing.push(name),
+            }
+            self.volumes.insert(name, volume.clone());
+            self.own.push((name, mount_path));
+        }
+    }
+
+    /// The volumes that the pod does not have yet.
+    pub(crate) fn missing(&self, size: &Quantity) -> Vec<Value> {
+        self.missing.iter().map(|name| memory_volume(name, size)).collect()
+    }
+
+    /// The mounts of volumes that the pod's author did not write, in a container that has none yet.
+    pub(super) fn missing_mounts(
+        &self,
+        app: &AppContainer<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Value> {
+        let mut missing = Vec::new();
+        for (name, path) in self.own.iter().filter(|_| app.gets_secrets) {
+            let mut mounts = app.container.volume_mounts.iter().flatten().enumerate();
+            let there = mounts.find(|(_, it)| it.mount_path.trim_end_matches('/') == *path);
+            match there {
+                None => {
+                    missing.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
+                }
+                Some((_, mount)) if *mount.name == **name => {}
+                Some((index, _)) => {
+                    let at = app.at(format_args!(".volumeMounts[{index}]"));
+                    diagnostics.deny(Violation::Annotation(format!(
+                        "{at}: {path} is where the files of vault.hashicorp.com annotations are; \
+                         mount it elsewhere, or set vault.hashicorp.com/secret-volume-path"
+                    )));
+                }
+            }
+        }
+        missing
     }
 
     /// Whether the agent fills the volume of that name.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::add;
 use crate::agent_settings::AgentSettings;
 use crate::app_container::AppContainer;
+use crate::compat::COMPAT_BUNDLE;
 use crate::config::InjectionConfig;
 use crate::container_path::ContainerList;
 use crate::pod::Pod;
@@ -34,6 +35,17 @@ pub(crate) fn patch(
     {
         let name = Value::String(app.container.name.to_string());
         patch.push(add(pointer(DEFAULT_CONTAINER), name));
+    }
+}
+
+/// Adds the annotations of this system that a pod with the Injector's would have: the policies of
+/// the API server look at them, and so does a later pass.
+pub(crate) fn patch_compat(pod: &Pod<'_>, init_only: bool, patch: &mut Vec<PatchOperation>) {
+    let once = init_only.then_some((annotations::DELIVER, "init"));
+    for (key, value) in [(annotations::SECRETS, COMPAT_BUNDLE)].into_iter().chain(once) {
+        if pod.annotation(key) != Some(value) {
+            patch.push(add(pointer(key), Value::String(value.to_owned())));
+        }
     }
 }
 

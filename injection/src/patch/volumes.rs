@@ -13,15 +13,14 @@ use crate::pod::Pod;
 
 const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 
-/// Adds the operations that insert the volumes.
+/// Adds the operations that insert the volumes, and the others that are `missing`.
 pub(crate) fn patch(
     pod: &Pod<'_>,
     (size, config): (&Quantity, &InjectionConfig),
-    (has_program, templates): (bool, Option<Value>),
+    (has_program, templates, mut missing): (bool, Option<Value>, Vec<Value>),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let mut missing = Vec::with_capacity(4);
     let token = token(config.token_audience());
     let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token)];
     let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));

@@ -7,6 +7,7 @@ mod exec;
 mod expansion;
 mod generated;
 mod golden;
+mod injector;
 mod key_names;
 mod operator;
 mod paths;
