@@ -20,7 +20,7 @@ use crate::manifest::{self, KubernetesObject, Manifest, Template};
 use crate::output::Output;
 
 /// Stands in for the cluster's trust bundle in the agent's configuration.
-const TRUST_PLACEHOLDER: &str = "(the webhook puts switchyard's CA here)";
+const TRUST_PLACEHOLDER: &str = "(the webhook puts the CA that agents trust here)";
 
 /// The address of switchyard in the manifests.
 const SWITCHYARD_URL: &str = "https://switchyard.enclii-system.svc";

@@ -84,6 +84,35 @@ fn the_operators_file_is_read_as_the_webhook_reads_it() {
     }
 }
 
+#[test]
+fn a_bundle_that_maps_to_vault_is_injected_offline() {
+    let harness = CliHarness::start();
+    let manifest = harness.file("pod.yaml", POD);
+    let config = harness.file(
+        "webhook.yaml",
+        b"source: vault\nvaultAddress: https://vault:8200\nvaultRole: '{namespace}_{service_account}'\n",
+    );
+    let bundle = harness.file(
+        "bundle.yaml",
+        b"kind: SecretBundle\nmetadata: {name: api-prod}\nspec: {vault: {DATABASE_URL: \
+            {type: kv, mount: secret, path: shop/api, field: url}}}\n",
+    );
+    let inject = |code: i32, more: &[&str]| {
+        let words = [&["inject", "-n", "shop-prod", "-f", &manifest][..], more].concat();
+        let done = harness.run(&words, b"");
+        assert_eq!(done.code, Some(code), "{}", done.err);
+        (String::from_utf8(done.out).unwrap(), done.err)
+    };
+    let (out, _) = inject(0, &["--config", &config, "--bundle-file", &bundle]);
+    for words in ["shop/api", "shop-prod_default", "https://vault:8200", "audience: vault"] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    let (_, error) = inject(1, &["--config", &config, "--bundle", "api-prod=DATABASE_URL"]);
+    assert!(error.contains("does not say where its keys are in Vault"), "{error}");
+    let (_, error) = inject(1, &["--bundle-file", &bundle]);
+    assert!(error.contains("only says where its keys are in Vault"), "{error}");
+}
+
 const TEMPLATE: &str = "    metadata: {annotations: {enclii.io/secrets: api-prod}}
     spec: {serviceAccountName: api, containers: [{name: api, image: api}]}
 ";
