@@ -13,7 +13,8 @@
 //! request    all of it → what the agent does
 //! ```
 //!
-//! An annotation chooses no address, no CA and, by itself, no role: [`VaultCompat`] says which.
+//! An annotation chooses no address, no CA and, by itself, no role:
+//! [`VaultCompat`](crate::VaultCompat) says which.
 
 mod annotation;
 mod command;
@@ -24,7 +25,6 @@ mod mapping;
 mod of_pod;
 mod path;
 mod request;
-mod setting;
 mod table;
 
 pub(crate) use login::LoginChoice;
@@ -32,5 +32,4 @@ pub use mapping::{Mapped, Mapping};
 pub(crate) use request::explain_vault;
 pub use request::{COMPAT_BUNDLE, asks_for_vault};
 pub(crate) use request::{VaultRequest, VaultVolume};
-pub use setting::{AllowedRole, VaultCompat};
 pub use table::{ANNOTATIONS, AnnotationForm, PREFIX, Treatment, VaultAnnotation};

@@ -6,10 +6,9 @@ use std::str::FromStr;
 use contract::{Quantity, layout};
 
 use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
-use crate::compat::VaultCompat;
 use crate::kubernetes_version::KubernetesVersion;
 use crate::references::ReferenceRules;
-use crate::vault::VaultSettings;
+use crate::vault::{VaultCompat, VaultSettings};
 
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]

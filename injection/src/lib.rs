@@ -45,8 +45,8 @@ pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use choice::{AgentUser, PlacementPolicy, SecretSource, UnknownChoice};
 pub use compat::{
-    ANNOTATIONS as VAULT_ANNOTATIONS, AllowedRole, AnnotationForm, COMPAT_BUNDLE, Mapped, Mapping,
-    PREFIX as VAULT_PREFIX, Treatment, VaultAnnotation, VaultCompat, asks_for_vault,
+    ANNOTATIONS as VAULT_ANNOTATIONS, AnnotationForm, COMPAT_BUNDLE, Mapped, Mapping,
+    PREFIX as VAULT_PREFIX, Treatment, VaultAnnotation, asks_for_vault,
 };
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
@@ -64,6 +64,6 @@ pub use plaintext_policy::{PlaintextMode, PlaintextVerdict, plaintext_verdict};
 pub use pod::{JsonStr, ParsePodError, Pod};
 pub use references::{ReferenceRuleError, ReferenceRules};
 pub use vault::{
-    PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultPod,
-    VaultSecrets, VaultSettingError, VaultSettings,
+    AllowedRole, PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress,
+    VaultCompat, VaultPod, VaultSecrets, VaultSettingError, VaultSettings,
 };

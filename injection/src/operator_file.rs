@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
-use crate::compat::VaultCompat;
 use crate::config::{ConfigConflict, InjectionConfig, PullPolicy};
 use crate::fingerprint::fingerprint;
 use crate::references::ReferenceRules;
-use crate::vault::{PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress};
+use crate::vault::{
+    PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultCompat,
+};
 pub use setting::{HttpsAddress, ImageName, SettingError};
 use setting::{NameList, Setting};
 

@@ -1,7 +1,7 @@
 //! Templates of Vault Agent: Go's language with the functions of consul-template. Pure.
 //!
-//! A template sees Vault's answers to the calls that it makes, and nothing else. Its steps and its output are bounded. What it multiplies in memory is bounded by the
-//! limits of the process.
+//! A template sees Vault's answers to the calls that it makes, and nothing else. Its steps and its
+//! output are bounded. What it multiplies in memory is bounded by the limits of the process.
 
 mod answer;
 mod functions;

@@ -12,13 +12,13 @@ use contract::stream::frame::{self, Decoder};
 use contract::vault_template::VaultTemplateOptions;
 
 /// What the program ends with, writes, and says of errors.
-struct Output {
+struct Ended {
     status: ExitStatus,
     said: Vec<u8>,
     errors: String,
 }
 
-fn run(input: &[u8]) -> Output {
+fn run(input: &[u8]) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_enclii-render"))
         .env_clear()
         .stdin(Stdio::piped())
@@ -33,7 +33,7 @@ fn run(input: &[u8]) -> Output {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
-    Output { status: output.status, said: output.stdout, errors }
+    Ended { status: output.status, said: output.stdout, errors }
 }
 
 fn request(secrets: &[(&str, &[u8])], template: &str) -> Vec<u8> {
@@ -49,7 +49,7 @@ fn request(secrets: &[(&str, &[u8])], template: &str) -> Vec<u8> {
     [first.expose(), second.expose()].concat()
 }
 
-fn answer(output: &Output) -> (RenderAnswer, Vec<u8>) {
+fn answer(output: &Ended) -> (RenderAnswer, Vec<u8>) {
     assert!(output.status.success(), "{}", output.errors);
     let mut decoder = Decoder::default();
     decoder.push(&output.said);
@@ -90,7 +90,7 @@ fn errors_name_the_line_and_show_no_value() {
 #[test]
 fn a_request_that_is_none_is_refused_and_not_quoted() {
     for input in [Vec::new(), b"canary".to_vec(), frame::encode(b"canary", &[]).expose().to_vec()] {
-        let Output { status, said, errors } = run(&input);
+        let Ended { status, said, errors } = run(&input);
         assert_eq!((status.code(), said.as_slice()), (Some(1), &b""[..]), "{errors}");
         assert!(errors.starts_with("enclii-render: read request"), "{errors}");
         assert!(!errors.contains("canary"), "{errors}");

@@ -4,7 +4,7 @@ use super::table::{ANNOTATIONS, AnnotationForm, PREFIX, VaultAnnotation};
 
 /// A key of the Injector's and its value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found<'p> {
+pub(super) struct FoundAnnotation<'p> {
     /// The key as written.
     pub(super) key: &'p str,
     /// The annotation.
@@ -16,7 +16,7 @@ pub(super) struct Found<'p> {
 }
 
 /// The annotation of a key; `None` if there is no such.
-pub(super) fn find<'p>(key: &'p str, value: &'p str) -> Option<Found<'p>> {
+pub(super) fn find<'p>(key: &'p str, value: &'p str) -> Option<FoundAnnotation<'p>> {
     let name = key.strip_prefix(PREFIX)?;
     let file = |it: &VaultAnnotation| {
         let rest = name.strip_prefix(it.name)?;
@@ -29,7 +29,7 @@ pub(super) fn find<'p>(key: &'p str, value: &'p str) -> Option<Found<'p>> {
     // The longest name counts, as `agent-inject-template-file-x` is no template of `file-x`.
     let found = ANNOTATIONS.iter().filter_map(|it| Some((it, file(it)?)));
     let (annotation, file) = found.max_by_key(|(it, _)| it.name.len())?;
-    Some(Found { key, annotation, file, value })
+    Some(FoundAnnotation { key, annotation, file, value })
 }
 
 /// A boolean as Go's tools read one. An empty one is false.

@@ -6,7 +6,7 @@ use contract::FilePath;
 use contract::secret_volume::VolumeFileMode;
 use contract::vault_template::Delimiters;
 
-use super::annotation::{Found, boolean};
+use super::annotation::{FoundAnnotation, boolean};
 use crate::diagnostics::printable;
 
 /// The default place of the files.
@@ -37,19 +37,19 @@ pub(super) struct RequestedFile {
 /// The values of a pod's annotations: those of the pod, and those of each file.
 #[derive(Default)]
 pub(super) struct Values<'p> {
-    pub(super) of_pod: BTreeMap<&'static str, Found<'p>>,
-    of_files: BTreeMap<(&'p str, &'static str), Found<'p>>,
+    pub(super) of_pod: BTreeMap<&'static str, FoundAnnotation<'p>>,
+    of_files: BTreeMap<(&'p str, &'static str), FoundAnnotation<'p>>,
 }
 
 impl<'p> Values<'p> {
-    pub(super) fn insert(&mut self, found: Found<'p>) {
+    pub(super) fn insert(&mut self, found: FoundAnnotation<'p>) {
         match found.file {
             None => drop(self.of_pod.insert(found.annotation.name, found)),
             Some(file) => drop(self.of_files.insert((file, found.annotation.name), found)),
         }
     }
 
-    fn get(&self, file: &str, name: &str) -> Option<Found<'p>> {
+    fn get(&self, file: &str, name: &str) -> Option<FoundAnnotation<'p>> {
         let of_file = self.of_files.iter().find(|((of, is), _)| *of == file && *is == name);
         of_file.map(|(_, found)| *found)
     }
@@ -163,7 +163,7 @@ impl<'p> Values<'p> {
 }
 
 /// The Injector's own template for a path.
-fn default_template(secret: Found<'_>, is_json: bool) -> Result<String, String> {
+fn default_template(secret: FoundAnnotation<'_>, is_json: bool) -> Result<String, String> {
     let path = secret.value.trim();
     if path.contains(['"', '\\', '\n']) {
         let key = printable(secret.key);

@@ -6,9 +6,8 @@ use std::num::NonZeroU32;
 use contract::vault_source::VaultPath;
 use contract::{VaultSource, text};
 
-use super::setting::VaultCompat;
 use crate::diagnostics::printable;
-use crate::vault::{VaultPod, VaultSettings};
+use crate::vault::{VaultCompat, VaultPod, VaultSettings};
 
 /// The shortest and the longest time between two polls that a pod may ask for, in seconds.
 const POLL_SECONDS: std::ops::RangeInclusive<u64> = 5..=3600;

@@ -6,8 +6,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::setting::{Setting, parse};
-use crate::compat::VaultCompat;
-use crate::vault::{PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress};
+use crate::vault::{
+    PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultCompat,
+};
 
 /// Reads each from its text, and says what the JSON schema of that is.
 macro_rules! texts {

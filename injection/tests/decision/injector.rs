@@ -261,7 +261,8 @@ fn annotations_of_this_system_are_explained() {
             "enclii.io/plain-env used: left alone: A, B",
             "enclii.io/relaod ignored: it is not known; did you mean enclii.io/reload?",
             "enclii.io/reload used: new values are told by signal=SIGHUP",
-            "enclii.io/secrets used: each secret of api-prod, shared-prod is a file in /run/secrets",
+            "enclii.io/secrets used: each secret of api-prod, shared-prod is a file in \
+             /run/secrets",
             "enclii.io/status ignored: the webhook writes it",
             "enclii.io/template-db.ini used: renders /run/secrets/db.ini",
             "enclii.io/verify used: checked after a change: postgres=DATABASE_URL",

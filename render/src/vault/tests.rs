@@ -6,7 +6,8 @@ use super::*;
 
 /// The answers that the tests' templates call for.
 fn secrets() -> Secrets {
-    let kv = |data: serde_json::Value| json!({"data": {"data": data, "metadata": {"version": 3, "created_time": "t"}}});
+    let metadata = json!({"version": 3, "created_time": "t"});
+    let kv = |data: serde_json::Value| json!({"data": {"data": data, "metadata": metadata}});
     let creds = json!({
         "lease_id": "database/creds/app/1", "lease_duration": 3600, "renewable": true,
         "data": {"username": "v-app", "password": "hunter2"}
@@ -98,7 +99,8 @@ fn functions() {
             "\"\\u003ca\\u0026b\\u003e\"\"<a>\"",
         ),
         (
-            "{{ \"{\\\"b\\\":[1,{\\\"c\\\":\\\"x y\\\"}],\\\"a\\\":{\\\"d\\\":null,\\\"e\\\":\\\"no\\\"}}\" | parseJSON | toYAML }}",
+            "{{ `{\"b\":[1,{\"c\":\"x y\"}],\"a\":{\"d\":null,\"e\":\"no\"}}` | parseJSON |\
+             toYAML }}",
             "a:\n  d: null\n  e: \"no\"\nb:\n- 1\n- c: \"x y\"",
         ),
         ("{{ \"[]\" | parseJSON | toYAML }}{{ parseJSON \"{}\" | toUnescapedJSONPretty }}", "[]{}"),

@@ -3,7 +3,7 @@
 use contract::vault_source::VaultPath;
 use serde::{Deserialize, Deserializer};
 
-use crate::vault::RoleTemplate;
+use super::RoleTemplate;
 
 /// What the annotations `vault.hashicorp.com/*` may ask for. Its presence in the operator's file
 /// turns them on.
@@ -31,7 +31,7 @@ pub enum AllowedRole {
 
 impl AllowedRole {
     /// Whether a pod may name `role`.
-    pub(super) fn allows(&self, role: &str, (namespace, service_account): (&str, &str)) -> bool {
+    pub(crate) fn allows(&self, role: &str, (namespace, service_account): (&str, &str)) -> bool {
         match self {
             Self::Any => true,
             Self::Named(template) => template.role(namespace, service_account) == role,
