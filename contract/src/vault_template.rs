@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::SecretName;
 
 #[cfg(feature = "template")]
-pub use check::{SecretCall, check};
+pub use check::{ParsedTemplate, SecretCall, check, parse};
 pub use functions::{BUILTINS, FUNCTIONS, REFUSED};
 
 /// The function that reads a secret.

@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use contract::Redacted;
 use contract::rendering::{FUEL, TemplateError, TemplateErrorKind};
+use contract::template::TemplateFault;
 use contract::vault_template::{
-    Delimiters, FUNCTIONS, PKI_CERT, SECRET, VaultTemplateCall, VaultTemplateOptions, parameters,
+    self, FUNCTIONS, PKI_CERT, ParsedTemplate, SECRET, VaultTemplateCall, VaultTemplateOptions,
+    parameters,
 };
-use gotmpl::parse::Parser;
 use gotmpl::{MissingKey, Template, Value};
 
 use crate::Secrets;
@@ -37,7 +38,12 @@ pub(crate) fn render(
 ) -> Result<Redacted, TemplateError> {
     let steps = Arc::new(Steps::default());
     let failed = |error: &gotmpl::TemplateError| steps.failure(error, source);
-    let template = parse(source, &options.delimiters, &steps).map_err(|error| failed(&error))?;
+    let parsed = vault_template::parse(source, &options.delimiters);
+    let parsed = parsed.map_err(|TemplateFault { line, what }| TemplateError {
+        line,
+        kind: TemplateErrorKind::other(what),
+    })?;
+    let template = template(parsed, &steps);
     let missing = match options.error_on_missing_key {
         true => MissingKey::Error,
         false => MissingKey::ZeroValue,
@@ -67,13 +73,8 @@ pub(crate) fn render(
 }
 
 /// The template with its steps counted.
-fn parse(
-    source: &str,
-    delimiters: &Delimiters,
-    steps: &Arc<Steps>,
-) -> Result<Template, gotmpl::TemplateError> {
-    let Delimiters(left, right) = delimiters;
-    let (tree, defines) = Parser::new(source, left, right)?.parse()?;
+fn template(parsed: ParsedTemplate, steps: &Arc<Steps>) -> Template {
+    let ParsedTemplate { tree, defines } = parsed;
     let mut template = steps.count(Template::new(MAIN));
     for define in defines {
         // As Go does, an empty text replaces none.
@@ -82,7 +83,7 @@ fn parse(
             template = template.add_parse_tree(&define.name, steps::counted(define.body));
         }
     }
-    Ok(template.add_parse_tree(MAIN, steps::counted(tree)))
+    template.add_parse_tree(MAIN, steps::counted(tree))
 }
 
 /// What identifies a call: its path and its parameters.

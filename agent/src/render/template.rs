@@ -135,7 +135,7 @@ fn read_answer(names: &[FileName], answer: &Redacted) -> Result<Secrets, Rendere
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, io};
 
     use contract::SecretName;
     use contract::rendered::Format;
@@ -144,6 +144,10 @@ mod tests {
     use super::*;
     use crate::error::error_chain;
     use crate::helper::stand_in::script;
+
+    fn write(path: &Path, bytes: &[u8]) {
+        io::Write::write_all(&mut fs::File::create(path).unwrap(), bytes).unwrap();
+    }
 
     fn secrets() -> Secrets {
         let name = FileName::from(&"A".parse::<SecretName>().unwrap());
@@ -167,7 +171,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (seen, said) = (folder.path().join("seen"), folder.path().join("said"));
         let answers = [answer("x", None, b"1"), answer("y", None, b"")].concat();
-        fs::write(&said, answers).unwrap();
+        write(&said, &answers);
         let program = script(&folder, &format!("cat >{}; cat {}", seen.display(), said.display()));
         let renderer = Renderer::new(program);
         let found = renderer.render(&files(&["x", "y"]), &secrets()).unwrap().await.unwrap();
@@ -222,7 +226,7 @@ mod tests {
             (answer("y", None, b"canary"), "render templates: the program's answer is none"),
             (b"canary".to_vec(), "render templates: the program's answer is none"),
         ] {
-            fs::write(&said, answers).unwrap();
+            write(&said, &answers);
             let program = script(&folder, &format!("cat >/dev/null; cat {}", said.display()));
             let renderer = Renderer::new(program);
             let result = renderer.render(&files(&["x", "y"]), &secrets()).unwrap().await;

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use gotmpl::TemplateError;
-use gotmpl::parse::{CommandNode, Expr, ListNode, Node, Parser, PipeNode};
+use gotmpl::parse::{CommandNode, DefineNode, Expr, ListNode, Node, Parser, PipeNode};
 
 use super::{BUILTINS, Delimiters, FUNCTIONS, PKI_CERT, REFUSED, SECRET, parameters};
 use crate::template::TemplateFault;
 
 /// The most `else` of one template. The parser calls itself for each `else if`, without a bound.
 const MAX_ELSE: usize = 128;
+
+/// What the action after a template prints. The parser takes an `end` that is missing for one at the
+/// end, and leaves out what follows one too many: then this action is not where it should be.
+const LAST: &str = "end of the template";
 
 /// The longest message of the parser that is shown, in characters.
 const MAX_MESSAGE: usize = 120;
@@ -27,19 +31,53 @@ pub struct SecretCall {
     pub parameters: BTreeMap<String, String>,
 }
 
+/// A template as its parser sees it.
+#[derive(Debug)]
+pub struct ParsedTemplate {
+    /// Its own text.
+    pub tree: ListNode,
+    /// The texts that it defines.
+    pub defines: Vec<DefineNode>,
+}
+
+/// Parses a template.
+///
+/// # Errors
+/// The first fault of the syntax.
+pub fn parse(text: &str, delimiters: &Delimiters) -> Result<ParsedTemplate, TemplateFault> {
+    let Delimiters(left, right) = delimiters;
+    // Those in its plain text count too, so that nothing has to tell them apart.
+    if let Some((at, _)) = text.match_indices("else").nth(MAX_ELSE) {
+        return Err(fault(line_of(text, at), format!("it has more than {MAX_ELSE} else")));
+    }
+    let whole = format!("{text}{left} `{LAST}` {right}");
+    let (mut tree, defines) =
+        Parser::new(&whole, left, right).and_then(Parser::parse).map_err(syntax)?;
+    match tree.nodes.pop() {
+        Some(Node::Action(action)) if is_last(&action.pipe) => Ok(ParsedTemplate { tree, defines }),
+        _ => {
+            let what = "syntax error: an action has no end, or an end has no beginning";
+            Err(fault(line_of(text, text.len()), what))
+        }
+    }
+}
+
+/// Whether an action is the one after a template.
+fn is_last(pipe: &PipeNode) -> bool {
+    let [CommandNode { args, .. }] = pipe.commands.as_slice() else { return false };
+    matches!(args.as_slice(), [Expr::String(_, text)] if **text == *LAST)
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
 /// Parses a template, and finds the secrets that it reads.
 ///
 /// # Errors
 /// The first fault: of the syntax, a function that does not work, or a path that is computed.
 pub fn check(text: &str, delimiters: &Delimiters) -> Result<Vec<SecretCall>, TemplateFault> {
-    let Delimiters(left, right) = delimiters;
-    // Those in its plain text count too, so that nothing has to tell them apart.
-    if let Some((at, _)) = text.match_indices("else").nth(MAX_ELSE) {
-        let line = text[..at].matches('\n').count() + 1;
-        return Err(fault(line, format!("it has more than {MAX_ELSE} else")));
-    }
-    let parsed = Parser::new(text, left, right).and_then(Parser::parse);
-    let (tree, defines) = parsed.map_err(syntax)?;
+    let ParsedTemplate { tree, defines } = parse(text, delimiters)?;
     let mut found = Finder::default();
     found.list(&tree)?;
     for define in &defines {
@@ -57,7 +95,8 @@ fn syntax(error: TemplateError) -> TemplateFault {
         _ => (1, "it cannot be parsed".to_owned()),
     };
     let message = message.chars().filter(|it| !it.is_control()).take(MAX_MESSAGE);
-    TemplateFault { line, what: format!("syntax error: {}", message.collect::<String>()) }
+    let what = format!("syntax error: {}", message.collect::<String>());
+    TemplateFault { line: line.max(1), what }
 }
 
 fn fault(line: usize, what: impl Into<String>) -> TemplateFault {
@@ -230,7 +269,11 @@ mod tests {
             ("{{ print (env \"HOME\") }}", "line 1: function env is not offered"),
             ("\n\n{{ sprig_upper \"a\" }}", "line 3: there is no function sprig_upper"),
             ("{{ .Data.data.my-key }}", "line 1: syntax error"),
-            ("{{ with secret \"a\" }}", "line 1: syntax error"),
+            ("{{ with secret \"a\" }}\n", "line 2: syntax error: an action has no end"),
+            ("{{ if 1 }}{{ else }}", "line 1: syntax error: an action has no end"),
+            ("{{ define \"a\" }}", "line 1: syntax error: an action has no end"),
+            ("a{{ end }}b", "line 1: syntax error: an action has no end, or an end"),
+            ("{{ if 1 }}{{ end }}{{ else }}", "line 1: syntax error"),
             ("a\n{{ .x", "line 2: syntax error"),
         ] {
             let fault = check(text, &Delimiters::default()).unwrap_err().to_string();

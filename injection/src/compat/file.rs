@@ -215,9 +215,7 @@ mod tests {
             values.insert(find(key, value).unwrap());
         }
         assert_eq!(values.files(), [name]);
-        let name = values.files()[0];
-        let file = values.file(name, false);
-        file
+        values.file(values.files()[0], false)
     }
 
     #[test]

@@ -13,9 +13,6 @@ use gotmpl::{Template, Value};
 /// The function that notes a line. No template can call it, since a name has no space.
 const NOTE: &str = "line of";
 
-/// The longest message of the parser that is shown, in characters.
-const MAX_MESSAGE: usize = 120;
-
 /// How far a template has come.
 #[derive(Default)]
 pub(super) struct Steps {
@@ -58,11 +55,6 @@ impl Steps {
             false => format!("{what} of that name"),
         };
         let what = match error {
-            E::Parse { line, message, .. } | E::Lex { line, message, .. } => {
-                let message = message.chars().filter(|it| !it.is_control()).take(MAX_MESSAGE);
-                let what = format!("syntax error: {}", message.collect::<String>());
-                return TemplateError { line: *line, kind: TemplateErrorKind::other(what) };
-            }
             E::RangeIterLimit => return self.error(TemplateErrorKind::TooLong),
             _ if refused.is_some() => refused.unwrap_or_default(),
             E::MissingKey { key } => named("there is no key", key),

@@ -1,4 +1,4 @@
-use contract::vault_template::{BUILTINS, check};
+use contract::vault_template::{BUILTINS, Delimiters, check};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -34,9 +34,9 @@ fn secrets() -> Secrets {
 }
 
 fn options(error_on_missing_key: bool) -> VaultTemplateOptions {
-    let call = |path: &str, parameters: &[&str], secret: &str| VaultTemplateCall {
+    let call = |path: &str, pairs: &[&str], secret: &str| VaultTemplateCall {
         path: path.to_owned(),
-        parameters: contract::vault_template::parameters(parameters.iter().copied()).unwrap(),
+        parameters: parameters(pairs.iter().copied()).unwrap(),
         secret: secret.parse().unwrap(),
     };
     VaultTemplateOptions {
