@@ -55,12 +55,13 @@ build: ## build every program as it ships, statically linked and optimized, into
 	$(CARGO) build --locked $(PACKED) --profile webhook -p enclii-webhook
 	$(CARGO) build --locked $(SMALLEST) --profile agent -p enclii-agent
 	$(CARGO) build --locked $(SMALLEST) --profile agent -p enclii-login-check
+	$(CARGO) build --locked $(SMALLEST) --profile agent -p enclii-render
 	@mkdir -p target/bin
 	@for it in enclii switchyard enclii-sample enclii-demo enclii-bench; do \
 		cp -u $(OUT)/release/$$it target/bin/; \
 	done
 	@cp -u $(OUT)/webhook/enclii-webhook $(OUT)/agent/enclii-agent \
-		$(OUT)/agent/enclii-login-check target/bin/
+		$(OUT)/agent/enclii-login-check $(OUT)/agent/enclii-render target/bin/
 
 .PHONY: demo
 demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it running, VAULT=1 shows Vault in switchyard's place

@@ -25,6 +25,7 @@ pub mod args;
 pub mod error;
 pub mod exec;
 pub mod files;
+pub mod helper;
 mod loopback;
 pub mod plan;
 pub mod program;

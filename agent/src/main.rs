@@ -12,6 +12,7 @@ use agent::app::{Application, PROC};
 use agent::args::{self, Args, Command};
 use agent::error::error_chain;
 use agent::exec::{self, Ending, ExecArgs};
+use agent::render::Renderer;
 use agent::supervisor::{Mode, Stopped};
 use agent::verify::Verifier;
 use agent::{files, program, supervisor, wait};
@@ -134,7 +135,7 @@ fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
     }
     hardening::apply()?;
     let application = Application::new(&config, pod_uid, PROC.into())?;
-    let verifier = Verifier::new(&config);
+    let (verifier, renderer) = (Verifier::new(&config), Renderer::default());
     // One thread serves everything. The blocking thread resolves host names and ends after a
     // second without work.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -146,7 +147,7 @@ fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "agent started");
-        supervisor::run(config, (application, verifier), mode, &tasks, &shutdown)
+        supervisor::run(config, (application, verifier, renderer), mode, &tasks, &shutdown)
             .await
             .map_err(Box::<dyn Error>::from)
     })?;

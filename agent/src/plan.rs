@@ -38,6 +38,29 @@ pub struct DesiredFiles {
     pub held: Vec<BundleGeneration>,
 }
 
+/// The secrets of a snapshot, which files are made of.
+#[derive(Debug)]
+pub struct PlannedSecrets {
+    files: FileContents,
+    owners: BTreeMap<SecretName, BundleRef>,
+    total: usize,
+    held: Vec<BundleGeneration>,
+}
+
+impl PlannedSecrets {
+    /// The values, by the names of their files.
+    #[must_use]
+    pub fn values(&self) -> &FileContents {
+        &self.files
+    }
+
+    /// The bundles at their generations, in the order in which the pod named the bundles.
+    #[must_use]
+    pub fn held(&self) -> &[BundleGeneration] {
+        &self.held
+    }
+}
+
 /// The files that a pod has.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CurrentFiles {
@@ -136,17 +159,14 @@ fn list(bundles: &[BundleRef]) -> String {
     bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The files for `snapshot`, in a pod that requests the bundles `requested` and is to have
-/// `wanted`, with its templates read. The values are moved; those that are in more than one file
-/// are copied.
+/// The secrets of `snapshot`, in a pod that requests the bundles `requested`. The values are moved.
 ///
 /// # Errors
-/// When the snapshot has other bundles than the pod requests, or cannot be written as files.
-pub fn desired_files(
+/// When the snapshot has other bundles than the pod requests, or values that no pod can have.
+pub fn secrets_of(
     requested: &[BundleRef],
-    wanted: &Files,
     snapshot: Snapshot,
-) -> Result<DesiredFiles, PlanError> {
+) -> Result<PlannedSecrets, PlanError> {
     let sent: Vec<BundleRef> = snapshot.bundles.iter().map(|held| held.bundle.clone()).collect();
     if !same_bundles(requested, &sent) {
         return Err(PlanError::Bundles { sent, requested: requested.to_vec() });
@@ -169,13 +189,30 @@ pub fn desired_files(
             files.insert(FileName::from(&name), secret.value);
         }
     }
+    if total > MAX_POD_BYTES {
+        return Err(PlanError::TooLarge(total));
+    }
+    Ok(PlannedSecrets { files, owners, total, held })
+}
+
+/// The files of a pod that is to have `wanted`, of which templates have made `texts`. The values
+/// are moved; those that are in more than one file are copied.
+///
+/// # Errors
+/// When the secrets cannot be written as files.
+pub fn desired_files(
+    wanted: &Files,
+    secrets: PlannedSecrets,
+    mut texts: FileContents,
+) -> Result<DesiredFiles, PlanError> {
+    let PlannedSecrets { mut files, owners, total, held } = secrets;
     let env = env_file::render_all(&wanted.env, &files).map_err(PlanError::Variables)?;
-    let mut texts = render::render_all(&wanted.rendered, &files)?;
+    texts.append(&mut render::ready_formats(&wanted.rendered, &files)?);
     let copies = env.values().chain(texts.values()).map(Redacted::len);
     let mut total = copies.fold(total, usize::saturating_add);
     let mut volumes = Vec::with_capacity(wanted.volumes.len());
     for volume in &wanted.volumes {
-        let contents = secret_volume::contents(volume, &files, &owners)?;
+        let contents = secret_volume::contents(volume, (&files, &texts), &owners)?;
         let copies = contents.values().map(|file| file.bytes.len().max(PAGE_BYTES));
         total = copies.fold(total, usize::saturating_add);
         // All of them at once could take more memory than the agent has.
@@ -183,6 +220,9 @@ pub fn desired_files(
             return Err(PlanError::TooLarge(total));
         }
         volumes.push(contents);
+    }
+    if wanted.rendered_only {
+        files.clear();
     }
     files.append(&mut texts);
     let paths = other_path::of_existing(&wanted.paths, &files)?;

@@ -1,4 +1,5 @@
-//! Renders files from the pod's secrets. Pure, but for the reading of templates.
+//! Renders files from the pod's secrets. The ready formats are pure; templates are another
+//! program's.
 
 mod format;
 mod template;
@@ -9,10 +10,11 @@ use std::io::{self, Read};
 
 use contract::agent_config::Files;
 use contract::rendered::{Contents, MAX_TEMPLATE_BYTES, RenderedFile};
+use contract::rendering::TemplateError;
 use contract::{FileName, Redacted, SecretName};
 
 pub use format::FormatError;
-pub use template::TemplateError;
+pub use template::{Renderer, RendererError};
 
 /// The secrets, by the names of their files.
 pub type Secrets = BTreeMap<FileName, Redacted>;
@@ -32,7 +34,7 @@ pub enum RenderError {
     #[error("render template {file}: {source}")]
     Template {
         /// The file.
-        file: SecretName,
+        file: String,
         /// Why.
         source: TemplateError,
     },
@@ -75,36 +77,23 @@ fn read(path: &str) -> io::Result<String> {
     Ok(text)
 }
 
-/// The bytes of each file, from the secrets alone.
+/// The bytes of each file in a ready format, from the secrets alone.
 ///
 /// # Errors
-/// When a secret has a file's name, the secrets cannot be written in a format, or a template fails.
-pub fn render_all(files: &[RenderedFile], secrets: &Secrets) -> Result<Secrets, RenderError> {
-    let one = |it: &RenderedFile| {
-        let file = FileName::from(&it.file);
-        if secrets.contains_key(&file) {
-            return Err(RenderError::NameTaken(it.file.clone()));
+/// When the secrets cannot be written in a format, or one of them has the name of a file.
+pub fn ready_formats(files: &[RenderedFile], secrets: &Secrets) -> Result<Secrets, RenderError> {
+    let mut found = Secrets::new();
+    for RenderedFile { file, contents } in files {
+        let name = FileName::from(file);
+        if secrets.contains_key(&name) {
+            return Err(RenderError::NameTaken(file.clone()));
         }
-        Ok((file, render(it, secrets)?))
-    };
-    files.iter().map(one).collect()
-}
-
-/// The bytes of one file.
-fn render(file: &RenderedFile, secrets: &Secrets) -> Result<Redacted, RenderError> {
-    let name = || file.file.clone();
-    let format = |format| {
-        format::render(format, secrets)
-            .map_err(|source| RenderError::Format { file: name(), source })
-    };
-    match &file.contents {
-        Contents::Format(ready) => format(*ready),
-        Contents::Template(text) => template::render(text, secrets)
-            .map_err(|source| RenderError::Template { file: name(), source }),
-        Contents::TemplateFile(_) => {
-            Err(RenderError::Template { file: name(), source: TemplateError::NotRead })
+        if let Contents::Format(ready) = contents {
+            let failed = |source| RenderError::Format { file: file.clone(), source };
+            found.insert(name, format::render(*ready, secrets).map_err(failed)?);
         }
     }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -118,26 +107,24 @@ mod tests {
         RenderedFile { file: name.parse().unwrap(), contents }
     }
 
-    fn secrets() -> Secrets {
-        let name = FileName::from(&"A".parse::<SecretName>().unwrap());
-        Secrets::from([(name, Redacted::new(b"x".to_vec()))])
-    }
-
     #[test]
-    fn files_are_rendered_from_the_secrets_alone() {
+    fn formats_are_rendered_from_the_secrets_alone() {
+        let name = FileName::from(&"A".parse::<SecretName>().unwrap());
+        let secrets = Secrets::from([(name, Redacted::new(b"x".to_vec()))]);
         let files = [
             file("a.env", Contents::Format(Format::Dotenv)),
             file("b.json", Contents::Format(Format::Json)),
             file("c", Contents::Template("<{{ A }}>".to_owned())),
         ];
-        let found = render_all(&files, &secrets()).unwrap();
+        let found = ready_formats(&files, &secrets).unwrap();
         let found: Vec<_> = found.iter().map(|(name, it)| (name.as_str(), it.expose())).collect();
-        let expected: [(&str, &[u8]); 3] =
-            [("a.env", b"A='x'\n"), ("b.json", b"{\n  \"A\": \"x\"\n}\n"), ("c", b"<x>")];
+        let expected: [(&str, &[u8]); 2] =
+            [("a.env", b"A='x'\n"), ("b.json", b"{\n  \"A\": \"x\"\n}\n")];
         assert_eq!(found, expected);
-        let taken = [file("A", Contents::Format(Format::Json))];
-        let error = render_all(&taken, &secrets()).unwrap_err();
-        assert!(error.to_string().contains("a secret of the pod's bundles has that name"));
+        for contents in [Contents::Format(Format::Json), Contents::Template(String::new())] {
+            let error = ready_formats(&[file("A", contents)], &secrets).unwrap_err();
+            assert!(error.to_string().contains("a secret of the pod's bundles has that name"));
+        }
     }
 
     #[test]
@@ -150,9 +137,8 @@ mod tests {
         assert!(load(&files).unwrap_err().to_string().starts_with("read template of c from"));
         for text in ["one {{ A }}", "two {{ A }}"] {
             io::Write::write_all(&mut File::create(&path).unwrap(), text.as_bytes()).unwrap();
-            let found = render_all(&load(&files).unwrap().rendered, &secrets()).unwrap();
-            let name = FileName::from(&files.rendered[0].file);
-            assert_eq!(found[&name].expose(), text.replace("{{ A }}", "x").as_bytes());
+            let expected = [file("c", Contents::Template(text.to_owned()))];
+            assert_eq!(load(&files).unwrap().rendered, expected);
         }
         let long = "x".repeat(MAX_TEMPLATE_BYTES + 1);
         io::Write::write_all(&mut File::create(&path).unwrap(), long.as_bytes()).unwrap();

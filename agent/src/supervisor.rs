@@ -7,6 +7,7 @@
 mod log_fields;
 mod once;
 mod reload;
+mod rendering;
 mod reports;
 mod status;
 mod verification;
@@ -30,12 +31,14 @@ use crate::error::error_chain;
 use crate::files::{SecretVolumes, SecretsVolume, VolumeError};
 use crate::plan::DesiredFiles;
 use crate::refused::RefusedGenerations;
+use crate::render::Renderer;
 use crate::requests::RequestCounter;
 use crate::schedule;
 use crate::source::{ConfiguredSource, SourceChannels, SourceError, SourceEvent};
 use crate::termination_message;
 use crate::verify::Verifier;
 use reload::reload_finished;
+use rendering::{PlannedFiles, Rendering, rendering_finished};
 use status::StatusRecord;
 pub use status::now;
 use verification::{Trial, Unverified, Verification, trial_finished, verification_finished};
@@ -99,6 +102,11 @@ struct Supervisor {
     status: StatusRecord,
     /// Counts the application's requests, if it shows its metrics.
     requests: Option<RequestCounter>,
+    renderer: Renderer,
+    /// The generation whose templates are rendered.
+    rendering: Option<Rendering>,
+    /// A generation whose templates could not be rendered, and when to retry.
+    unrendered: Option<(PlannedFiles, Instant)>,
     verifier: Verifier,
     /// The generation that is looked at before it is written. A newer one replaces it.
     trial: Option<Trial>,
@@ -170,7 +178,7 @@ enum LoopEnd {
 /// stay.
 pub async fn run(
     config: AgentConfig,
-    (application, verifier): (Application, Verifier),
+    (application, verifier, renderer): (Application, Verifier, Renderer),
     mode: Mode,
     tasks: &Tasks,
     shutdown: &Shutdown,
@@ -222,6 +230,9 @@ pub async fn run(
         reports,
         status,
         requests,
+        renderer,
+        rendering: None,
+        unrendered: None,
         verifier,
         trial: None,
         unverified: None,
@@ -287,6 +298,7 @@ impl Supervisor {
                 },
                 () = reached(self.restart_at) => return LoopEnd::Restart,
                 () = reached(self.deadline()) => return self.give_up(),
+                texts = rendering_finished(&mut self.rendering) => self.finish_rendering(texts),
                 before = trial_finished(&mut self.trial) => self.finish_trial(before),
                 result = reload_finished(&mut self.reload) => self.finish_reload(result),
                 end = verification_finished(&mut self.verification) => {
@@ -294,6 +306,9 @@ impl Supervisor {
                 }
                 () = requests_counted(&mut self.requests) => self.report_requests(),
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
+                () = reached(self.unrendered.as_ref().map(|(_, at)| *at)) => {
+                    self.retry_rendering();
+                }
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
             }
             self.write_status();

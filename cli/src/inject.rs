@@ -2,6 +2,7 @@
 
 mod advice;
 mod bundles;
+mod explain;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use injection::{
 };
 use serde_json::Value;
 
-use crate::common_args::ConnectionArgs;
+use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::error::Error;
 use crate::manifest::sources::{self, Source};
 use crate::manifest::{self, KubernetesObject, Manifest, Template};
@@ -30,6 +31,7 @@ Examples:
   enclii inject -f deployment.yaml --project shop --env prod        (asks switchyard for the keys)
   kubectl get deploy api -o yaml | enclii inject -f - --bundle-file bundle.yaml
   helm template shop ./chart | enclii inject -f - --bundle api-prod=DATABASE_URL
+  enclii inject -f deployment.yaml --config webhook.yaml --explain      (what each annotation means)
 
 The webhook's own functions decide, so the output is what a cluster would run. YAML is read as
 kubectl reads it. The pod template of any kind is injected: of a Deployment, a CronJob, a Rollout, a
@@ -64,6 +66,13 @@ pub(crate) struct InjectArgs {
     /// The operator's configuration file, as `enclii-webhook --config` reads it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Print what becomes of each annotation, those of the Vault Agent Injector too where the
+    /// operator's file turns them on, in place of the pod.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// How to print what --explain finds.
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table, requires = "explain")]
+    pub(crate) output: OutputFormat,
     /// The agent's image in the output; counts more than the file [default: enclii/agent of this
     /// version]
     #[arg(long, env = "ENCLII_AGENT_IMAGE")]
@@ -120,6 +129,9 @@ pub(crate) async fn run(args: InjectArgs, output: &Output) -> Result<ExitCode, E
     if manifests.iter().all(|(it, _)| it.documents.is_empty() && it.mistakes.is_empty()) {
         let path = args.file.into_iter().next().unwrap_or_default();
         return Err(Error::Parse { path, reason: "the file has no document".to_owned() });
+    }
+    if args.explain {
+        return explain::run(&manifests, &args, &config, output);
     }
     let documents = manifests.iter().flat_map(|(it, _)| &it.documents).map(|it| &it.value);
     let known = bundles::KnownBundles::gather(&args, documents, output).await?;

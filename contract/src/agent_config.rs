@@ -96,6 +96,10 @@ pub struct Files {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rendered: Vec<RenderedFile>,
+    /// Whether the directory has the rendered files alone, and not the secrets that they are made
+    /// of. An agent that does not know the field writes both.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rendered_only: bool,
     /// The paths in the directory at which files are too, each by its name. One that does not know
     /// the field makes none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -115,6 +119,7 @@ impl Files {
             mount_points: Vec::new(),
             env: Vec::new(),
             rendered: Vec::new(),
+            rendered_only: false,
             paths: BTreeMap::new(),
             volumes: Vec::new(),
         }

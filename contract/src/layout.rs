@@ -12,6 +12,10 @@ pub const AGENT_PROGRAM: &str = "/enclii-agent";
 /// login, so that neither its code nor its memory is there at other times.
 pub const LOGIN_CHECK_PROGRAM: &str = "/enclii-login-check";
 
+/// The program for templates in the agent's image. The agent runs it while it renders, for the same
+/// reason.
+pub const RENDER_PROGRAM: &str = "/enclii-render";
+
 /// The memory volume that holds the secrets.
 pub const SECRETS_VOLUME: &str = "enclii-secrets";
 

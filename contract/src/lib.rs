@@ -25,10 +25,12 @@ pub mod name;
 pub mod placement;
 pub mod problem;
 pub mod quantity;
+pub mod quote;
 pub mod readiness;
 pub mod redacted;
 pub mod reload;
 pub mod rendered;
+pub mod rendering;
 pub mod requests;
 #[cfg(feature = "schema")]
 mod schema;
@@ -42,6 +44,7 @@ pub mod stream;
 pub mod template;
 pub mod text;
 pub mod vault_source;
+pub mod vault_template;
 
 pub use agent_config::AgentConfig;
 pub use agent_resources::AgentResources;
@@ -68,3 +71,4 @@ pub use secret_ref::SecretRef;
 pub use secret_volume::SecretVolume;
 pub use socket_path::SocketPath;
 pub use vault_source::VaultSource;
+pub use vault_template::VaultTemplate;

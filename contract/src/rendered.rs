@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::name::SecretName;
+use crate::vault_template::VaultTemplate;
 
 /// The most rendered files of one pod.
 pub const MAX_FILES: usize = 16;
@@ -34,6 +35,8 @@ pub enum Contents {
     Template(String),
     /// What the template in this file makes of them, read for each generation.
     TemplateFile(String),
+    /// What a template of Vault Agent makes of the secrets that it calls for.
+    VaultTemplate(VaultTemplate),
 }
 
 /// A ready format.
@@ -83,6 +86,8 @@ pub enum RequestedContents {
         /// The key of the template.
         key: String,
     },
+    /// `vault.hashicorp.com/agent-inject-template-FILE`, with what it reads.
+    Vault(VaultTemplate),
 }
 
 /// Why an annotation asks for no file that can be rendered.

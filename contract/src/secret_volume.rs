@@ -41,7 +41,7 @@ pub struct VolumeSource {
 /// A secret of a bundle with a file in a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeItem {
-    /// The secret.
+    /// The secret, or a file that is rendered.
     pub secret: SecretName,
     /// The file.
     pub path: FilePath,

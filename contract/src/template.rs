@@ -1,18 +1,15 @@
-//! Templates (minijinja): the language that the agent renders and that the webhook reads.
+//! Templates (minijinja): the language that the agent's renderer runs and that the webhook reads.
 //!
 //! A template sees the secrets and nothing else: no file, no variable, no other template.
 
 mod check;
-pub mod quote;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
+use crate::quote::{json_text, properties_text, shell_quoted};
+use crate::rendering::FUEL;
 pub use check::{TemplateFault, TemplateNames, check};
-use quote::{json_text, properties_text, shell_quoted};
-
-/// The steps of one template.
-pub const FUEL: u64 = 500_000;
 
 /// How deep loops may nest by recursion.
 const RECURSION: usize = 32;

@@ -16,6 +16,10 @@ use crate::name::SecretName;
 /// The longest path, in bytes.
 const MAX_PATH_BYTES: usize = 512;
 
+/// In place of a field, all of the answer, for templates: a JSON object with `data`, and for what
+/// has a lease `lease_id`, `lease_duration` and `renewable`.
+pub const WHOLE_ANSWER: &str = "*";
+
 /// How often the agent looks for changes where the configuration does not say, in seconds.
 pub const DEFAULT_POLL_SECONDS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
@@ -56,7 +60,7 @@ pub struct VaultSecret {
     /// What to read. Secrets that name the same are read once.
     #[serde(flatten)]
     pub read: VaultRead,
-    /// The field of the answer's data.
+    /// The field of the answer's data, or [`WHOLE_ANSWER`].
     pub field: String,
 }
 

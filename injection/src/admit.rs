@@ -9,6 +9,7 @@ use contract::{Annotations, SecretName, layout};
 use crate::agent_settings::AgentSettings;
 use crate::app_container::{self, AppContainer};
 use crate::bundles::BundleLookup;
+use crate::compat::{Mapped, Mapping, Treatment, VaultRequest, asks_for_vault};
 use crate::config::InjectionConfig;
 use crate::delivery;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
@@ -79,23 +80,36 @@ pub fn admit(
     bundles: &impl BundleLookup,
     config: &InjectionConfig,
 ) -> Decision {
-    if let Some(reason) = skip_reason(pod, namespace, &config.own_namespace) {
+    if let Some(reason) = skip_reason(pod, namespace, config) {
         return Decision::Skip(reason);
     }
     let mut diagnostics = Diagnostics::default();
     if let Some(violation) = pod_size::check(pod) {
         return Decision::Refuse { message: violation.to_string(), warnings: Vec::new() };
     }
-    let patch = match Annotations::parse(pod.annotations()) {
-        Ok(None) => return Decision::Skip(SkipReason::NotRequested),
-        Ok(Some(annotations)) => {
-            inject(pod, namespace, &annotations, bundles, config, &mut diagnostics)
-        }
-        Err(errors) => {
-            for error in errors.iter() {
-                diagnostics.deny(Violation::Annotation(error.message()));
+    let vault = VaultRequest::resolve(pod, namespace, config);
+    let patch = if let Some((request, mapping)) = vault {
+        warn_of_ignored(&mapping, &mut diagnostics);
+        match request {
+            Some(vault) => {
+                let requested = (&vault.annotations, Some(&vault));
+                inject(pod, namespace, requested, &vault, config, &mut diagnostics)
             }
-            PodPatch::default()
+            None => PodPatch::default(),
+        }
+    } else {
+        match Annotations::parse(pod.annotations()) {
+            Ok(None) => return Decision::Skip(SkipReason::NotRequested),
+            Ok(Some(annotations)) => {
+                let requested = (&annotations, None);
+                inject(pod, namespace, requested, bundles, config, &mut diagnostics)
+            }
+            Err(errors) => {
+                for error in errors.iter() {
+                    diagnostics.deny(Violation::Annotation(error.message()));
+                }
+                PodPatch::default()
+            }
         }
     };
     let warnings = diagnostics.sent_warnings();
@@ -112,10 +126,11 @@ pub fn is_exempt(namespace: &str, own_namespace: &str) -> bool {
 }
 
 /// Why a pod is skipped, before its other annotations are parsed.
-pub fn skip_reason(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<SkipReason> {
-    if !pod.asks_for_secrets() {
+pub fn skip_reason(pod: &Pod<'_>, namespace: &str, config: &InjectionConfig) -> Option<SkipReason> {
+    let asks = pod.asks_for_secrets() || (config.vault_compat.is_some() && asks_for_vault(pod));
+    if !asks {
         Some(SkipReason::NotRequested)
-    } else if is_exempt(namespace, own_namespace) {
+    } else if is_exempt(namespace, &config.own_namespace) {
         Some(SkipReason::ExemptNamespace)
     } else {
         pod.is_mirror().then_some(SkipReason::MirrorPod)
@@ -127,7 +142,7 @@ pub fn skip_reason(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Optio
 fn inject(
     pod: &Pod<'_>,
     namespace: &str,
-    annotations: &Annotations,
+    (annotations, vault): (&Annotations, Option<&VaultRequest>),
     bundles: &impl BundleLookup,
     config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
@@ -153,7 +168,10 @@ fn inject(
     let mut from_files = patch::env::FromFiles::default();
     let mut has_program = false;
     let size = &agent.resources.volume_size;
-    let filled = FilledVolumes::resolve(pod, &requested, size, diagnostics);
+    let mut filled = FilledVolumes::resolve(pod, &requested, size, diagnostics);
+    if let Some(vault) = vault {
+        filled.add(pod, &vault.volumes, diagnostics);
+    }
     let mut mount_points = MountPoints::new(pod, &requested, &filled);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
@@ -172,7 +190,8 @@ fn inject(
         }
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
-    if requested.is_complete() {
+    // The Injector leaves variables alone.
+    if requested.is_complete() && vault.is_none() {
         plaintext::check(pod, &requested, config, diagnostics);
         delivery::warn_of_unknown_names(annotations, &requested, diagnostics);
     }
@@ -188,25 +207,49 @@ fn inject(
     let mount_points = mount_points.into_list();
     filled.patch(size, &mut patch);
     let templates = patch::templates::volume(annotations);
-    patch::volumes::patch(pod, (size, config), (has_program, templates), diagnostics, &mut patch);
+    patch::volumes::patch(
+        pod,
+        (size, config),
+        (has_program, templates, filled.missing(size)),
+        diagnostics,
+        &mut patch,
+    );
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other containers, so it comes last.
     let files = Files {
         mount_points,
         env: from_files.into_list(),
         rendered: patch::templates::files(annotations),
+        rendered_only: vault.is_some(),
         paths: annotations.paths.clone(),
         volumes: filled.into_list(),
         ..Files::new(layout::SECRETS_DIRECTORY.to_owned(), agent.mode)
     };
     let readiness = readiness::resolve(&containers, agent.signalled);
     let files = (files, has_program);
-    let source = source::resolve(&requested, &agent, config, diagnostics);
+    let choice = vault.map(|vault| &vault.login);
+    let source = source::resolve(&requested, &agent, (config, choice), diagnostics);
     let agent_config = patch::agent::config(annotations, &agent, files, readiness, source);
     let of_pod = (&agent, &*containers);
     patch::status::patch(pod, of_pod, config, &mut patch);
+    if vault.is_some() {
+        patch::status::patch_compat(pod, annotations.deliver.init_only, &mut patch);
+    }
     patch::agent::patch(pod, &agent_config, of_pod, config, diagnostics, &mut patch);
     patch
+}
+
+/// Warns of the Injector's annotations that have no effect, and denies for what is wrong with the
+/// others.
+fn warn_of_ignored(mapping: &Mapping, diagnostics: &mut Diagnostics) {
+    for error in &mapping.errors {
+        diagnostics.deny(Violation::Annotation(error.clone()));
+    }
+    let ignored = mapping.annotations.iter().filter(|it| it.treatment == Treatment::Ignored);
+    for Mapped { annotation, outcome, .. } in ignored {
+        let (annotation, why) = (annotation.clone(), outcome.clone());
+        diagnostics.warn(Warning::VaultAnnotation { annotation, why });
+    }
 }
 
 /// A signal reaches a process in another container only if both share a process namespace.

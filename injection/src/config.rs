@@ -8,7 +8,7 @@ use contract::{Quantity, layout};
 use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
 use crate::kubernetes_version::KubernetesVersion;
 use crate::references::ReferenceRules;
-use crate::vault::VaultSettings;
+use crate::vault::{VaultCompat, VaultSettings};
 
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct InjectionConfig {
     pub switchyard: String,
     /// How agents reach Vault, where it is the source.
     pub vault: VaultSettings,
+    /// What the annotations of the Vault Agent Injector may ask for; `None` leaves them alone.
+    pub vault_compat: Option<VaultCompat>,
     /// The CA certificates that agents trust for their source, PEM. Empty until they are known.
     pub trust: String,
     /// Where the agent is among the containers.
@@ -101,6 +103,9 @@ pub enum ConfigConflict {
         /// The key of the file.
         missing: &'static str,
     },
+    /// Without Vault there is nothing to read.
+    #[error("compatVault needs source: vault")]
+    CompatWithoutVault,
     /// The agent's configuration has the whole mapping, and the patch has that.
     #[error(
         "with source: vault, an answer holds the names and paths of a bundle's secrets: say who \
@@ -139,6 +144,7 @@ impl InjectionConfig {
             source: SecretSource::default(),
             switchyard,
             vault: VaultSettings::default(),
+            vault_compat: None,
             trust,
             placement: PlacementPolicy::default(),
             resources: Resources::default(),
@@ -215,6 +221,9 @@ impl InjectionConfig {
             return Err(ConfigConflict::VolumeOverLimit { size, limit });
         }
         match self.source {
+            SecretSource::Switchyard if self.vault_compat.is_some() => {
+                Err(ConfigConflict::CompatWithoutVault)
+            }
             SecretSource::Switchyard => Ok(()),
             SecretSource::Vault => self.check_vault(),
         }

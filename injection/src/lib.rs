@@ -9,6 +9,7 @@ mod agent_settings;
 mod app_container;
 mod bundles;
 mod choice;
+mod compat;
 mod config;
 mod container_path;
 mod credential;
@@ -17,6 +18,7 @@ mod diagnostics;
 mod dns;
 mod exec_variable;
 mod expansion;
+mod explain;
 mod findings;
 mod fingerprint;
 mod haproxy_socket;
@@ -47,6 +49,10 @@ mod verify;
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use choice::{AgentUser, PlacementPolicy, SecretSource, UnknownChoice};
+pub use compat::{
+    ANNOTATIONS as VAULT_ANNOTATIONS, AnnotationForm, COMPAT_BUNDLE, Mapped, Mapping,
+    PREFIX as VAULT_PREFIX, Treatment, VaultAnnotation, asks_for_vault,
+};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
     LEFT_OUT_CONTAINERS, PullPolicy, PullPolicyError, Resources,
@@ -54,6 +60,7 @@ pub use config::{
 pub use contract::{Quantity, QuantityError};
 pub use credential::{Confidence, Rule, rules};
 pub use diagnostics::printable;
+pub use explain::explain;
 pub use findings::{Finding, Findings, ScanLimits, findings};
 pub use json_size::MAX_JSON_VALUES;
 pub use kubernetes_version::{KubernetesVersion, KubernetesVersionError};
@@ -63,6 +70,6 @@ pub use pod::{JsonStr, ParsePodError, Pod};
 pub use pod_patch::{PatchError, PodPatch};
 pub use references::{ReferenceRuleError, ReferenceRules};
 pub use vault::{
-    PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultPod,
-    VaultSecrets, VaultSettingError, VaultSettings,
+    AllowedRole, PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress,
+    VaultCompat, VaultPod, VaultSecrets, VaultSettingError, VaultSettings,
 };

@@ -12,7 +12,9 @@ use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
 use crate::config::{ConfigConflict, InjectionConfig, PullPolicy};
 use crate::fingerprint::fingerprint;
 use crate::references::ReferenceRules;
-use crate::vault::{PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress};
+use crate::vault::{
+    PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultCompat,
+};
 pub use setting::{HttpsAddress, ImageName, SettingError};
 use setting::{NameList, Setting};
 
@@ -90,6 +92,8 @@ keys! {
     vault_poll_seconds: PollSeconds => |config, seconds| config.vault.poll_seconds = seconds.into();
     /// Revoke an agent's leases when it is asked to stop, where it outlives the application
     vault_revoke_on_shutdown: bool => |config, revoke| config.vault.revoke_on_shutdown = revoke;
+    /// Accept `vault.hashicorp.com/*` as the Vault Agent Injector does, with these roles and mounts
+    compat_vault: VaultCompat => |config, compat| config.vault_compat = Some(compat);
     /// Where the agent is: `native`, `first`, or `either`, as the pod asks
     agent_placement: PlacementPolicy => |config, placement| config.placement = placement;
     /// The agent's CPU request
@@ -192,6 +196,11 @@ mod tests {
         for OperatorKey { name, schema, .. } in OperatorFile::keys() {
             let sample = schema["examples"][0].clone();
             let file = read(json!({ &name: sample })).unwrap_or_else(|why| panic!("{name}: {why}"));
+            // It is for Vault alone.
+            if name == "compatVault" {
+                assert_eq!(file.configure(base()), Err(ConfigConflict::CompatWithoutVault));
+                continue;
+            }
             let found = file.configure(base()).unwrap();
             assert_ne!(found.fingerprint, base().fingerprint, "{name}");
             let found = InjectionConfig { fingerprint: base().fingerprint, ..found };

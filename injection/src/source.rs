@@ -5,16 +5,17 @@ use contract::{Placement, layout};
 
 use crate::agent_settings::AgentSettings;
 use crate::choice::SecretSource;
+use crate::compat::LoginChoice;
 use crate::config::InjectionConfig;
 use crate::diagnostics::Diagnostics;
 use crate::requested::RequestedSecrets;
 use crate::vault::{self, VaultPod};
 
-/// The source in the agent's configuration.
+/// The source in the agent's configuration, with what the pod may choose of the login.
 pub(crate) fn resolve(
     requested: &RequestedSecrets<'_>,
     settings: &AgentSettings<'_>,
-    config: &InjectionConfig,
+    (config, choice): (&InjectionConfig, Option<&LoginChoice>),
     diagnostics: &mut Diagnostics,
 ) -> Source {
     match config.source {
@@ -30,7 +31,11 @@ pub(crate) fn resolve(
                 service_account: requested.service_account(),
                 agent_ends_last: settings.placement == Some(Placement::Native),
             };
-            Source::Vault(config.vault.source(&config.trust, pod, secrets))
+            let mut source = config.vault.source(&config.trust, pod, secrets);
+            if let Some(choice) = choice {
+                choice.apply(&mut source, pod);
+            }
+            Source::Vault(source)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! chooses paths; a pod's annotation chooses bundles, and none of these.
 
 mod bundle;
+mod compat;
 mod setting;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use contract::vault_source::{DEFAULT_POLL_SECONDS, VaultPath, VaultSecret};
 use contract::{BundleRef, SecretName, VaultSource, layout};
 
 pub(crate) use bundle::{mapped, secrets};
+pub use compat::{AllowedRole, VaultCompat};
 pub use setting::{
     PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultSettingError,
 };

@@ -179,7 +179,7 @@ fn review_pod<B: BundleLookup>(
     record.service_account = printable(pod.service_account());
     record.bundles = pod.annotation(annotations::SECRETS).map(printable).unwrap_or_default();
     if let Some(missing) = context.waiting_for
-        && skip_reason(pod, namespace, &context.config.own_namespace).is_none()
+        && skip_reason(pod, namespace, context.config).is_none()
     {
         let message = format!(
             "the webhook is not ready, so the pod cannot get its secrets yet; try again. It is \

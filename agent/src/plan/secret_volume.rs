@@ -45,13 +45,14 @@ pub enum SecretVolumeError {
     },
 }
 
-/// The files of a volume. `owners` says of which bundle each secret is.
+/// The files of a volume, made of the secrets and the rendered files. `owners` says of which bundle
+/// each secret is.
 ///
 /// # Errors
 /// When an item's secret does not exist, or two paths exclude each other.
 pub(super) fn contents(
     volume: &SecretVolume,
-    files: &FileContents,
+    (secrets, rendered): (&FileContents, &FileContents),
     owners: &BTreeMap<SecretName, BundleRef>,
 ) -> Result<VolumeContents, SecretVolumeError> {
     let mut found = VolumeContents::new();
@@ -59,7 +60,8 @@ pub(super) fn contents(
         let VolumeSource { bundle, mode, items, optional } = source;
         let value = |secret: &SecretName| {
             let is_of_bundle = owners.get(secret) == Some(bundle);
-            files.get(&FileName::from(secret)).filter(|_| is_of_bundle)
+            let name = FileName::from(secret);
+            secrets.get(&name).filter(|_| is_of_bundle).or_else(|| rendered.get(&name))
         };
         if items.is_empty() {
             let names = owners.iter().filter(|(_, owner)| *owner == bundle).map(|(name, _)| name);
@@ -106,7 +108,8 @@ mod tests {
         let files = secrets
             .map(|(_, secret, value)| (FileName::from(&name(secret)), value.as_bytes().into()));
         let owners = secrets.map(|(owner, secret, _)| (name(secret), owner.parse().unwrap()));
-        let found = contents(&volume, &files.into(), &owners.into());
+        let rendered = [(FileName::from(&name("app.ini")), b"i".as_slice().into())].into();
+        let found = contents(&volume, (&files.into(), &rendered), &owners.into());
         let file = |(path, VolumeFile { bytes, mode }): (FilePath, VolumeFile)| {
             format!("{path} {mode:o} {}", std::str::from_utf8(bytes.expose()).unwrap())
         };
@@ -125,6 +128,9 @@ mod tests {
             { "bundle": "b-prod", "mode": "0755" },
         ]);
         assert_eq!(fill(items).unwrap(), ["TOKEN 755 t", "tls/crt 440 c", "tls/key 400 k"]);
+        let items = json!([{ "secret": "app.ini", "path": "config/.ini", "mode": "0600" }]);
+        let rendered = json!([{ "bundle": "a-prod", "mode": "0644", "items": items }]);
+        assert_eq!(fill(rendered).unwrap(), ["config/.ini 600 i"]);
         // The later source counts, as kubelet has it.
         let same = json!([
             { "bundle": "a-prod", "mode": "0644" },

@@ -33,9 +33,18 @@ fn wanted(env: &[&str]) -> Files {
     Files { env, ..Files::new("/run/secrets".to_owned(), FileMode::OWNER) }
 }
 
+/// The files of a pod without templates.
+fn desired(
+    requested: &[BundleRef],
+    wanted: &Files,
+    snapshot: Snapshot,
+) -> Result<DesiredFiles, PlanError> {
+    desired_files(wanted, secrets_of(requested, snapshot)?, FileContents::new())
+}
+
 fn plan(requested: &[&str], bundles: Vec<HeldBundle>) -> Result<DesiredFiles, PlanError> {
     let requested: Vec<_> = requested.iter().map(|name| bundle(name)).collect();
-    desired_files(&requested, &wanted(&[]), Snapshot { bundles })
+    desired(&requested, &wanted(&[]), Snapshot { bundles })
 }
 
 #[test]
@@ -112,9 +121,8 @@ fn sizes_are_limited() {
 
 #[test]
 fn variables_get_a_file_for_kubelet_and_count_twice() {
-    let plan = |env: &[&str], bundles| {
-        desired_files(&[bundle("a-prod")], &wanted(env), Snapshot { bundles })
-    };
+    let plan =
+        |env: &[&str], bundles| desired(&[bundle("a-prod")], &wanted(env), Snapshot { bundles });
     let secrets: &[(&str, &[u8])] = &[("A", b"1"), ("B", b"it's"), ("C", b"")];
     let found = plan(&["A"], vec![bundle_at("a-prod", 1, secrets)]).unwrap();
     let env: Vec<_> =
@@ -148,7 +156,7 @@ fn each_volume_takes_its_files_once_more() {
         let secrets: Vec<(&str, &[u8])> =
             names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
         let bundles = vec![bundle_at("a-prod", 1, &secrets)];
-        desired_files(&[bundle("a-prod")], &wanted, Snapshot { bundles })
+        desired(&[bundle("a-prod")], &wanted, Snapshot { bundles })
     };
     let found = plan(2, 3).unwrap();
     assert_eq!(found.volumes.iter().map(|volume| volume.len()).collect::<Vec<_>>(), [3, 3]);
@@ -157,6 +165,24 @@ fn each_volume_takes_its_files_once_more() {
     assert!(matches!(plan(3, 1000), Err(PlanError::TooLarge(_))));
     // The others are not copied any more.
     assert_eq!(plan(16, 1000), plan(3, 1000));
+}
+
+#[test]
+fn a_pod_may_have_the_rendered_files_alone() {
+    let bundles = vec![bundle_at("a-prod", 1, &[("_secret.data.app", b"{}")])];
+    let volume = json!([{
+        "directory": "/v",
+        "sources": [{
+            "bundle": "a-prod", "mode": "0644", "items": [{ "secret": "app.ini", "path": "x/.ini" }]
+        }]
+    }]);
+    let volumes = serde_json::from_value(volume).unwrap();
+    let wanted = Files { rendered_only: true, volumes, ..wanted(&[]) };
+    let secrets = secrets_of(&[bundle("a-prod")], Snapshot { bundles }).unwrap();
+    let texts = FileContents::from([(file("app.ini"), Redacted::from(b"i".as_slice()))]);
+    let found = desired_files(&wanted, secrets, texts).unwrap();
+    assert_eq!(found.files.keys().map(FileName::as_str).collect::<Vec<_>>(), ["app.ini"]);
+    assert_eq!(found.volumes[0].len(), 1);
 }
 
 #[test]
@@ -192,7 +218,7 @@ fn changes_are_detected() {
 fn changed_variables_are_those_of_the_pod_whose_values_differ() {
     let secrets: &[(&str, &[u8])] = &[("X", b"1"), ("Y", b"2"), ("Z", b"3")];
     let bundles = vec![bundle_at("a-prod", 2, secrets)];
-    let desired = desired_files(&[bundle("a-prod")], &wanted(&["X", "Y"]), Snapshot { bundles });
+    let desired = desired(&[bundle("a-prod")], &wanted(&["X", "Y"]), Snapshot { bundles });
     let desired = desired.unwrap();
     let current = |pairs: &[(&str, &[u8])]| {
         CurrentFiles::Readable(

@@ -1,7 +1,7 @@
 //! The ready formats, and how each writes one value. Pure.
 
+use contract::quote::{json_text, properties_text, shell_quoted};
 use contract::rendered::Format;
-use contract::template::quote::{json_text, properties_text, shell_quoted};
 use contract::{FileName, Redacted};
 use zeroize::Zeroizing;
 

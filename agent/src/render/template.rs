@@ -1,236 +1,245 @@
-//! Templates (minijinja): the pod's secrets in, a text out. Pure.
-//!
-//! A template sees the secrets and nothing else: no file, no variable, no other template. Its
-//! steps, its nesting and its output are bounded. What it multiplies in memory is bounded by the
-//! agent's own limit, as is all of the agent.
+//! Files that templates make, by a program of its own that runs only while it renders.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use contract::Redacted;
-use contract::layout::MAX_VALUE_BYTES;
-use contract::template::{ALL, FUEL, environment};
-use minijinja::value::{Object, Value};
-use minijinja::{Error, ErrorKind};
-use zeroize::Zeroizing;
+use contract::layout::{MAX_POD_BYTES, RENDER_PROGRAM};
+use contract::rendered::{Contents, MAX_FILES, RenderedFile};
+use contract::rendering::{
+    MAX_ANSWER_HEADER_BYTES, RenderAnswer, RenderRequest, RenderSecret, RenderTemplate,
+    TemplateLanguage,
+};
+use contract::stream::frame::{self, Decoder};
+use contract::{FileName, Redacted};
+use serde::Serialize;
 
-use super::Secrets;
+use super::{RenderError, Secrets};
+use crate::helper::{self, HelperError};
 
-/// Why a template failed. Holds no detail of the engine's, which may quote a value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
-    /// A name that is no secret of the pod.
-    #[error("line {line}: {name} is not a secret of the pod's bundles")]
-    Undefined {
-        /// Where, from 1.
-        line: usize,
-        /// The name.
-        name: String,
-    },
-    /// A value that is no text.
-    #[error("line {line}: secret {name} is not UTF-8, so a template cannot hold it")]
-    NotText {
-        /// Where, from 1.
-        line: usize,
-        /// The secret.
-        name: String,
-    },
-    /// More steps than a template may take.
-    #[error("line {line}: it takes more than {FUEL} steps")]
-    TooLong {
-        /// Where, from 1.
-        line: usize,
-    },
-    /// More output than a file may hold.
-    #[error("line {line}: it writes more than {MAX_VALUE_BYTES} bytes")]
-    TooLarge {
-        /// Where, from 1.
-        line: usize,
-    },
-    /// Anything else.
-    #[error("line {line}: {kind}")]
-    Other {
-        /// Where, from 1.
-        line: usize,
-        /// What, in the engine's words for all errors of a kind.
-        kind: String,
-    },
-    /// The template was not read from its file.
-    #[error("it was not read")]
-    NotRead,
+/// The time for all templates of a pod: half a million steps each take a fraction of a second,
+/// unless the agent hardly gets any of the processor.
+const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer: the files, and what is said of each.
+const MAX_OUTPUT_BYTES: usize = MAX_POD_BYTES + MAX_FILES * (8 + MAX_ANSWER_HEADER_BYTES);
+
+/// What renders templates.
+#[derive(Clone, Debug)]
+pub struct Renderer {
+    program: PathBuf,
 }
 
-/// The text that a template makes of the secrets.
-pub(super) fn render(text: &str, secrets: &Secrets) -> Result<Redacted, TemplateError> {
-    let context = Arc::new(Context::new(secrets));
-    let mut output = Output { bytes: Zeroizing::new(Vec::new()), is_full: false };
-    let environment = environment();
-    let result = environment.template_from_named_str("template", text).and_then(|it| {
-        let context = Value::from_dyn_object(Arc::clone(&context));
-        it.render_captured_to(context, &mut output).map(|_| ())
-    });
-    match result {
-        Ok(()) => Ok(Redacted::new(std::mem::take(&mut *output.bytes))),
-        Err(error) => Err(failure(&error, &context, output.is_full)),
+/// Why no template was rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RendererError {
+    /// A template, which fails as often as it is tried.
+    #[error(transparent)]
+    Template(#[from] RenderError),
+    /// The program, which may do it later.
+    #[error("render templates")]
+    Program(#[from] HelperError),
+}
+
+/// Renders with the program that lies beside the agent's own, as [`RENDER_PROGRAM`] does in the
+/// image.
+impl Default for Renderer {
+    fn default() -> Self {
+        let name = Path::new(RENDER_PROGRAM).file_name().unwrap_or_default();
+        let beside = std::env::current_exe().ok().map(|agent| agent.with_file_name(name));
+        Self::new(beside.unwrap_or_else(|| RENDER_PROGRAM.into()))
     }
 }
 
-fn failure(error: &Error, context: &Context, is_full: bool) -> TemplateError {
-    let line = error.line().unwrap_or(1);
-    let missed = context.missed.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (error.kind(), missed) {
-        (_, Some(Missed::NotText(name))) => TemplateError::NotText { line, name },
-        (ErrorKind::UndefinedError, Some(Missed::Absent(name))) => {
-            TemplateError::Undefined { line, name }
+impl Renderer {
+    /// Renders with another program than the image's, for tests.
+    #[must_use]
+    pub fn new(program: PathBuf) -> Self {
+        Self { program }
+    }
+
+    /// The files that templates make of the secrets; `None` if there are no templates.
+    pub fn render(
+        &self,
+        files: &[RenderedFile],
+        secrets: &Secrets,
+    ) -> Option<impl Future<Output = Result<Secrets, RendererError>> + Send + use<>> {
+        let templates: Vec<_> = files.iter().filter_map(template).collect();
+        if templates.is_empty() {
+            return None;
         }
-        (ErrorKind::OutOfFuel, _) => TemplateError::TooLong { line },
-        _ if is_full => TemplateError::TooLarge { line },
-        (kind, _) => TemplateError::Other { line, kind: kind.to_string() },
+        let program = self.program.clone();
+        let names: Vec<_> = templates.iter().map(|(file, ..)| file.clone()).collect();
+        let input = request(&templates, secrets);
+        Some(async move {
+            let input = input.ok_or(HelperError::Answer)?;
+            let answer = helper::ask(&program, input, (MAX_OUTPUT_BYTES, RENDER_TIMEOUT)).await?;
+            read_answer(&names, &answer)
+        })
     }
 }
 
-/// What a template looked up last, if it is not there.
-#[derive(Debug)]
-enum Missed {
-    Absent(String),
-    NotText(String),
-}
+/// A file that a template makes, with the template's language and text.
+type Template<'a> = (FileName, TemplateLanguage, &'a str);
 
-/// The secrets as a template sees them.
-struct Context {
-    /// `None` for one that is no text.
-    values: BTreeMap<String, Option<Value>>,
-    missed: Mutex<Option<Missed>>,
-}
-
-/// Names alone: the engine's errors may hold this.
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.values.keys()).finish()
-    }
-}
-
-impl Context {
-    fn new(secrets: &Secrets) -> Self {
-        let value = |bytes: &Redacted| std::str::from_utf8(bytes.expose()).ok().map(Value::from);
-        let values =
-            secrets.iter().map(|(name, bytes)| (name.as_str().to_owned(), value(bytes))).collect();
-        Self { values, missed: Mutex::new(None) }
-    }
-}
-
-impl Object for Context {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let name = key.as_str()?;
-        let (found, missed) = match self.values.get(name) {
-            Some(Some(value)) => (Some(value.clone()), None),
-            Some(None) => (None, Some(Missed::NotText(name.to_owned()))),
-            None if name == ALL => (Some(Value::from_dyn_object(Arc::clone(self))), None),
-            None => (None, Some(Missed::Absent(name.to_owned()))),
-        };
-        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = missed;
-        found
-    }
-}
-
-/// Takes as much as a file may hold.
-struct Output {
-    bytes: Zeroizing<Vec<u8>>,
-    is_full: bool,
-}
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_VALUE_BYTES {
-            self.is_full = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
+fn template(file: &RenderedFile) -> Option<Template<'_>> {
+    let (language, text) = match &file.contents {
+        Contents::Template(text) => (TemplateLanguage::Jinja, text.as_str()),
+        Contents::VaultTemplate(template) => {
+            (TemplateLanguage::Vault(template.options.clone()), template.text.as_str())
         }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
+        // One that was not read is a file's name.
+        Contents::TemplateFile(_) | Contents::Format(_) => return None,
+    };
+    Some((FileName::from(&file.file), language, text))
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// What the program gets.
+fn request(templates: &[Template<'_>], secrets: &Secrets) -> Option<Redacted> {
+    fn header(header: &impl Serialize) -> Option<Vec<u8>> {
+        serde_json::to_vec(header).ok()
     }
+    let listed = secrets.iter().map(|(name, value)| RenderSecret::new(name, value.len()));
+    let request = RenderRequest { secrets: listed.collect(), templates: templates.len() };
+    let values: Vec<&[u8]> = secrets.values().map(Redacted::expose).collect();
+    let mut frames = vec![frame::encode(&header(&request)?, &values)];
+    for (file, language, text) in templates {
+        let (file, language) = (file.as_str().to_owned(), language.clone());
+        let header = header(&RenderTemplate { file, language })?;
+        frames.push(frame::encode(&header, &[text.as_bytes()]));
+    }
+    let mut input = Vec::with_capacity(frames.iter().map(Redacted::len).sum());
+    frames.iter().for_each(|frame| input.extend_from_slice(frame.expose()));
+    Some(Redacted::new(input))
+}
+
+/// The files of an answer, which has one for each template or the first that fails.
+fn read_answer(names: &[FileName], answer: &Redacted) -> Result<Secrets, RendererError> {
+    let mut decoder = Decoder::default();
+    decoder.push(answer.expose());
+    let mut files = Secrets::new();
+    for name in names {
+        let frame = decoder.next_frame().ok().flatten().ok_or(HelperError::Answer)?;
+        let RenderAnswer { file, error } =
+            serde_json::from_slice(&frame.header).map_err(|_| HelperError::Answer)?;
+        if file != name.as_str() {
+            return Err(HelperError::Answer.into());
+        }
+        if let Some(source) = error {
+            return Err(RenderError::Template { file, source }.into());
+        }
+        files.insert(name.clone(), frame.body);
+    }
+    Ok(files)
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::{FileName, SecretName};
+    use std::{fs, io};
+
+    use contract::SecretName;
+    use contract::rendered::Format;
+    use contract::rendering::{TemplateError, TemplateErrorKind};
 
     use super::*;
+    use crate::error::error_chain;
+    use crate::helper::stand_in::script;
+
+    fn write(path: &Path, bytes: &[u8]) {
+        io::Write::write_all(&mut fs::File::create(path).unwrap(), bytes).unwrap();
+    }
 
     fn secrets() -> Secrets {
-        let values: [(&str, &[u8]); 5] = [
-            ("USER", b"shop"),
-            ("PASSWORD", b"hunter2's \"x\""),
-            ("tls.key", b"-----KEY-----"),
-            ("BINARY", b"hunter2\xff"),
-            ("EMPTY", b""),
-        ];
-        let name = |it: &str| FileName::from(&it.parse::<SecretName>().unwrap());
-        values.iter().map(|(it, value)| (name(it), Redacted::new(value.to_vec()))).collect()
+        let name = FileName::from(&"A".parse::<SecretName>().unwrap());
+        Secrets::from([(name, Redacted::from(b"canary".as_slice()))])
     }
 
-    fn text(template: &str) -> String {
-        String::from_utf8(render(template, &secrets()).unwrap().expose().to_vec()).unwrap()
+    fn files(names: &[&str]) -> Vec<RenderedFile> {
+        let contents = || Contents::Template("<{{ A }}>".to_owned());
+        let file = |name: &&str| RenderedFile { file: name.parse().unwrap(), contents: contents() };
+        names.iter().map(file).collect()
     }
 
-    #[test]
-    fn values_names_and_filters() {
-        for (template, expected) in [
-            ("plain\n", "plain\n"),
-            ("{{ USER }}:{{ secrets[\"tls.key\"] }}", "shop:-----KEY-----"),
-            ("{{ PASSWORD }}", "hunter2's \"x\""),
-            ("{{ PASSWORD | json }}", "\"hunter2's \\\"x\\\"\""),
-            ("{{ PASSWORD | shell }}", "'hunter2'\\''s \"x\"'"),
-            ("p={{ \" ü\" | properties }}", "p=\\ \\u00FC"),
-            ("{% if HOST is defined %}{{ HOST }}{% else %}none{% endif %}", "none"),
-            ("{{ HOST | default(\"localhost\") }}", "localhost"),
+    fn answer(file: &str, error: Option<TemplateErrorKind>, bytes: &[u8]) -> Vec<u8> {
+        let error = error.map(|kind| TemplateError { line: 3, kind });
+        let header = serde_json::to_vec(&RenderAnswer { file: file.to_owned(), error }).unwrap();
+        frame::encode(&header, &[bytes]).expose().to_vec()
+    }
+
+    #[tokio::test]
+    async fn the_program_gets_secrets_and_templates_and_makes_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (seen, said) = (folder.path().join("seen"), folder.path().join("said"));
+        let answers = [answer("x", None, b"1"), answer("y", None, b"")].concat();
+        write(&said, &answers);
+        let program = script(&folder, &format!("cat >{}; cat {}", seen.display(), said.display()));
+        let renderer = Renderer::new(program);
+        let found = renderer.render(&files(&["x", "y"]), &secrets()).unwrap().await.unwrap();
+        let found: Vec<_> = found.iter().map(|(name, it)| (name.as_str(), it.expose())).collect();
+        assert_eq!(found, [("x", &b"1"[..]), ("y", b"")]);
+        let mut decoder = Decoder::default();
+        decoder.push(&fs::read(&seen).unwrap());
+        let mut frames = Vec::new();
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            frames.push((frame.header, frame.body.expose().to_vec()));
+        }
+        let template = |file: &str| RenderTemplate {
+            file: file.to_owned(),
+            language: TemplateLanguage::Jinja,
+        };
+        let listed = vec![RenderSecret { name: "A".to_owned(), bytes: 6 }];
+        let json = |it: &dyn erased::Json| it.bytes();
+        assert_eq!(
+            frames,
+            [
+                (json(&RenderRequest { secrets: listed, templates: 2 }), b"canary".to_vec()),
+                (json(&template("x")), b"<{{ A }}>".to_vec()),
+                (json(&template("y")), b"<{{ A }}>".to_vec()),
+            ]
+        );
+    }
+
+    /// The JSON of messages of several types.
+    mod erased {
+        pub(super) trait Json {
+            fn bytes(&self) -> Vec<u8>;
+        }
+
+        impl<T: serde::Serialize> Json for T {
+            fn bytes(&self) -> Vec<u8> {
+                serde_json::to_vec(self).unwrap()
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_template_that_fails_is_told_from_a_program_that_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = folder.path().join("said");
+        let kind = || Some(TemplateErrorKind::TooLong);
+        for (answers, expected) in [
             (
-                "{% for n in [\"USER\", \"EMPTY\"] %}{{ n }}={{ secrets[n] }};{% endfor %}",
-                "USER=shop;EMPTY=;",
+                [answer("x", None, b"1"), answer("y", kind(), b"")].concat(),
+                "render template y: line 3: it takes more than 500000 steps",
             ),
-            ("{# a comment #}{% raw %}{{ }}{% endraw %}", "{{ }}"),
+            (answer("x", None, b"canary"), "render templates: the program's answer is none"),
+            (answer("y", None, b"canary"), "render templates: the program's answer is none"),
+            (b"canary".to_vec(), "render templates: the program's answer is none"),
         ] {
-            assert_eq!(text(template), expected, "{template}");
+            write(&said, &answers);
+            let program = script(&folder, &format!("cat >/dev/null; cat {}", said.display()));
+            let renderer = Renderer::new(program);
+            let result = renderer.render(&files(&["x", "y"]), &secrets()).unwrap().await;
+            let error = result.unwrap_err();
+            assert_eq!(error_chain(&error), expected);
+            let is_template = matches!(error, RendererError::Template(_));
+            assert_eq!(is_template, expected.contains("line 3"));
         }
-    }
-
-    #[test]
-    fn errors_name_the_line_and_the_name_and_show_no_value() {
-        for (template, expected) in [
-            ("a\nb {{ PASWORD }}", "line 2: PASWORD is not a secret of the pod's bundles"),
-            ("{{ secrets[\"tls.crt\"] }}", "line 1: tls.crt is not a secret"),
-            ("{{ USER }}\n{% if HOST == 1 %}{% endif %}", "line 2: HOST is not a secret"),
-            ("\n\n{{ BINARY }}", "line 3: secret BINARY is not UTF-8"),
-            ("{{ PASSWORD | nothing }}", "line 1: unknown filter"),
-            ("{{ PASSWORD + 1 }}", "line 1: invalid operation"),
-            ("{{ PASSWORD.length }}", "line 1: undefined value"),
-            ("{{ PASSWORD | int }}", "line 1: invalid operation"),
-            ("x\n{{ PASSWORD", "line 2: syntax error"),
-            ("{% include \"/etc/passwd\" %}", "line 1: syntax error"),
-            ("{{ PASSWORD() }}", "line 1: "),
-        ] {
-            let error = render(template, &secrets()).unwrap_err();
-            let text = format!("{error} {error:?}");
-            assert!(text.starts_with(expected), "{template}: {text}");
-            assert!(!text.contains("hunter2"), "{text}");
-        }
-    }
-
-    #[test]
-    fn steps_and_output_are_bounded() {
-        let steps =
-            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
-        assert_eq!(render(steps, &secrets()).unwrap_err(), TemplateError::TooLong { line: 1 });
-        let output =
-            "{% for a in range(60000) %}{{ \"0123456789012345678901234567890\" }}{% endfor %}";
-        assert_eq!(render(output, &secrets()).unwrap_err(), TemplateError::TooLarge { line: 1 });
-        let nested = format!("{}1{}", "(".repeat(5000), ")".repeat(5000));
-        assert!(render(&format!("{{{{ {nested} }}}}"), &secrets()).is_err());
-        let recursive = "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}";
-        assert!(render(recursive, &secrets()).is_err());
+        let renderer = Renderer::new("/nowhere".into());
+        let error = renderer.render(&files(&["x"]), &secrets()).unwrap().await.unwrap_err();
+        assert!(error_chain(&error).starts_with("render templates: start /nowhere: "));
+        let contents = Contents::Format(Format::Json);
+        let ready = RenderedFile { file: "x".parse().unwrap(), contents };
+        assert!(renderer.render(&[ready], &secrets()).is_none());
     }
 }

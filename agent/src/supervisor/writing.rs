@@ -3,11 +3,12 @@
 use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
 use tokio::time::Instant;
 
+use super::rendering::PlannedFiles;
 use super::{Mode, Supervisor, Unverified, log_fields};
 use crate::app::Told;
 use crate::error::error_chain;
 use crate::files::VolumeError;
-use crate::plan::{self, DesiredFiles, FilesChange};
+use crate::plan::{self, DesiredFiles, FileContents, FilesChange};
 use crate::verify::BeforeWrite;
 use crate::{render, schedule, termination_message};
 
@@ -15,6 +16,8 @@ impl Supervisor {
     pub(super) fn apply_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
         // It replaces an earlier one that could not be written.
         self.unwritten = None;
+        self.rendering = None;
+        self.unrendered = None;
         self.trial = None;
         self.is_rejected = false;
         let held = snapshot.holds();
@@ -30,33 +33,46 @@ impl Supervisor {
             let (wanted, step) = (held, FailedStep::Check);
             return self.report(AgentMessage::Failed { wanted, step, detail });
         }
-        let desired =
-            render::load(&self.wanted).map_err(|error| error_chain(&error)).and_then(|wanted| {
-                plan::desired_files(&self.bundles, &wanted, snapshot)
-                    .map_err(|error| error.to_string())
-            });
-        match desired {
+        let planned = render::load(&self.wanted).map_err(|error| error_chain(&error));
+        let planned = planned.and_then(|wanted| {
+            let secrets = plan::secrets_of(&self.bundles, snapshot);
+            secrets.map(|secrets| (wanted, secrets)).map_err(|error| error.to_string())
+        });
+        match planned {
+            Ok((wanted, secrets)) => self.render(PlannedFiles { wanted, secrets, received_at }),
+            Err(detail) => self.reject(held, detail),
+        }
+    }
+
+    /// Goes on with a generation whose templates are rendered.
+    pub(super) fn use_rendered(&mut self, planned: PlannedFiles, texts: FileContents) {
+        let PlannedFiles { wanted, secrets, received_at } = planned;
+        let held = secrets.held().to_vec();
+        match plan::desired_files(&wanted, secrets, texts) {
             Ok(desired) => {
                 if let Some(desired) = self.start_trial(desired, received_at) {
                     self.write_files(desired, received_at, None);
                 }
             }
-            Err(detail) => {
-                tracing::error!(
-                    bundle = log_fields::bundles(&held),
-                    generation = log_fields::generations(&held),
-                    reason = detail,
-                    "generation rejected, files unchanged"
-                );
-                self.is_rejected = true;
-                self.status.not_written(&detail);
-                if !self.files.has_generation() {
-                    termination_message::write(&detail);
-                }
-                self.last_reason.clone_from(&detail);
-                self.report(AgentMessage::Failed { wanted: held, step: FailedStep::Plan, detail });
-            }
+            Err(error) => self.reject(held, error.to_string()),
         }
+    }
+
+    /// The generation cannot become files, however often it is tried.
+    pub(super) fn reject(&mut self, wanted: Vec<BundleGeneration>, detail: String) {
+        tracing::error!(
+            bundle = log_fields::bundles(&wanted),
+            generation = log_fields::generations(&wanted),
+            reason = detail,
+            "generation rejected, files unchanged"
+        );
+        self.is_rejected = true;
+        self.status.not_written(&detail);
+        if !self.files.has_generation() {
+            termination_message::write(&detail);
+        }
+        self.last_reason.clone_from(&detail);
+        self.report(AgentMessage::Failed { wanted, step: FailedStep::Plan, detail });
     }
 
     pub(super) fn write_files(

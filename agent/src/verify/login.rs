@@ -1,12 +1,6 @@
 //! Logins at databases, by a program of its own that runs only while it checks.
-//!
-//! The protocols' libraries are several times the agent's size. The program gets the URL through a
-//! pipe, so that no argument, variable or file has it; its answer is bounded, and it is killed if
-//! it does not end in time.
 
-use std::io;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use contract::Redacted;
@@ -14,9 +8,8 @@ use contract::login_check::{
     LoginCheckAnswer, LoginCheckRequest, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_URL_BYTES,
 };
 use contract::stream::frame;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
+
+use crate::helper::{self, HelperError};
 
 /// What the program has besides the request's own time: to start, and to write its answer.
 const SPARE_TIME: Duration = Duration::from_millis(500);
@@ -30,26 +23,9 @@ pub enum LoginCheckError {
     /// The request cannot be written.
     #[error("try login: the request is longer than {MAX_REQUEST_BYTES} bytes")]
     Request,
-    /// The program cannot be started.
-    #[error("try login: start {program}")]
-    Start {
-        /// Its path.
-        program: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The program took the request and did not answer in time.
-    #[error("try login: no answer of the program in time")]
-    Timeout,
-    /// The pipe to the program broke.
-    #[error("try login: read the program's answer")]
-    Pipe(#[source] io::Error),
-    /// The program ended without an answer.
-    #[error("try login: the program ended without an answer: {0}")]
-    Ended(ExitStatus),
-    /// What the program wrote is no answer, or longer than one.
-    #[error("try login: the program's answer is none")]
-    Answer,
+    /// The program gives no answer.
+    #[error("try login")]
+    Program(#[from] HelperError),
 }
 
 /// Has the program try a login with a URL. It is [`contract::layout::LOGIN_CHECK_PROGRAM`], except
@@ -69,72 +45,22 @@ pub async fn check(
     if header.len() > MAX_REQUEST_BYTES {
         return Err(LoginCheckError::Request);
     }
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        // Also when the check is given up from outside.
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|source| LoginCheckError::Start {
-        program: program.display().to_string(),
-        source,
-    })?;
     let input = frame::encode(&header, &[url.expose()]);
     let time = Duration::from_millis(request.timeout_milliseconds).saturating_add(SPARE_TIME);
-    match timeout(time, exchange(&mut child, input)).await {
-        Ok(result) => result,
-        Err(_) => {
-            // Waits for its end too, so that no process is left.
-            let _ = child.kill().await;
-            Err(LoginCheckError::Timeout)
-        }
-    }
-}
-
-/// Writes the request and reads the answer.
-async fn exchange(child: &mut Child, input: Redacted) -> Result<LoginCheckAnswer, LoginCheckError> {
-    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(LoginCheckError::Pipe(io::ErrorKind::BrokenPipe.into()));
-    };
-    // A program that ends before it has read all says so by its status.
-    let _ = stdin.write_all(input.expose()).await;
-    drop((stdin, input));
-    let mut answer = Vec::new();
-    let limit = MAX_ANSWER_BYTES as u64 + 1;
-    stdout.take(limit).read_to_end(&mut answer).await.map_err(LoginCheckError::Pipe)?;
-    if answer.len() > MAX_ANSWER_BYTES {
-        let _ = child.kill().await;
-        return Err(LoginCheckError::Answer);
-    }
-    let status = child.wait().await.map_err(LoginCheckError::Pipe)?;
-    if !status.success() {
-        return Err(LoginCheckError::Ended(status));
-    }
-    serde_json::from_slice(&answer).map_err(|_| LoginCheckError::Answer)
+    let answer = helper::ask(program, input, (MAX_ANSWER_BYTES, time)).await?;
+    serde_json::from_slice(answer.expose()).map_err(|_| HelperError::Answer.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::path::PathBuf;
+    use std::fs;
 
     use contract::check::LoginServer;
     use contract::login_check::{LoginAction, LoginOutcome};
 
     use super::*;
-
-    /// A program in place of the real one, which has tests of its own with real servers.
-    fn script(folder: &tempfile::TempDir, lines: &str) -> PathBuf {
-        let path = folder.path().join("program");
-        let mut file = File::create(&path).unwrap();
-        write!(file, "#!/bin/sh\n{lines}\n").unwrap();
-        file.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
-        path
-    }
+    use crate::error::error_chain;
+    use crate::helper::stand_in::script;
 
     fn request(timeout_milliseconds: u64) -> LoginCheckRequest {
         let action = LoginAction::Login { server: LoginServer::Postgres, since: None };
@@ -167,18 +93,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_does_not_answer_is_ended() {
-        let folder = tempfile::tempdir().unwrap();
-        let pid = folder.path().join("pid");
-        let program = script(&folder, &format!("echo $$ >{}; exec sleep 600", pid.display()));
-        let url = Redacted::from(b"canary".as_slice());
-        let error = check(&program, &request(500), &url).await.unwrap_err();
-        assert!(matches!(error, LoginCheckError::Timeout), "{error:?}");
-        let pid = fs::read_to_string(pid).unwrap();
-        assert!(!Path::new("/proc").join(pid.trim()).exists(), "it still runs");
-    }
-
-    #[tokio::test]
     async fn what_is_no_answer_is_an_error_without_the_value() {
         let folder = tempfile::tempdir().unwrap();
         let url = Redacted::from(b"canary".as_slice());
@@ -190,11 +104,12 @@ mod tests {
             ("exit 0", "answer is none"),
         ] {
             let program = script(&folder, lines);
-            let error = check(&program, &request(20_000), &url).await.unwrap_err().to_string();
+            let error = check(&program, &request(20_000), &url).await.unwrap_err();
+            let error = error_chain(&error);
             assert!(error.contains(expected) && !error.contains("canary"), "{lines}: {error}");
         }
         let error = check(Path::new("/nowhere"), &request(1), &url).await.unwrap_err();
-        assert_eq!(error.to_string(), "try login: start /nowhere");
+        assert!(error_chain(&error).starts_with("try login: start /nowhere: "));
         let long = Redacted::new(vec![b'x'; MAX_URL_BYTES + 1]);
         let error = check(Path::new("/nowhere"), &request(1), &long).await.unwrap_err();
         assert!(matches!(error, LoginCheckError::Url(_)));

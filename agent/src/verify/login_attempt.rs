@@ -74,6 +74,7 @@ mod tests {
     use contract::login_check::{Refusal, Unreachable};
 
     use super::*;
+    use crate::helper::HelperError;
 
     #[test]
     fn what_an_answer_says() {
@@ -88,7 +89,7 @@ mod tests {
             let answer = read_answer(Ok(LoginCheckAnswer::new(outcome, "d")));
             assert_eq!(answer.err().map(|failure| failure.kind), expected, "{outcome:?}");
         }
-        let failure = read_answer(Err(LoginCheckError::Timeout)).unwrap_err();
+        let failure = read_answer(Err(HelperError::Timeout.into())).unwrap_err();
         assert_eq!(failure.kind, FailureKind::CannotTell);
     }
 }

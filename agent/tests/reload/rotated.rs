@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent::app::{Application, PROC};
+use agent::render::Renderer;
 use agent::verify::Verifier;
 use contract::AgentConfig;
 use contract::stream::{
@@ -122,5 +123,5 @@ fn start(config: &AgentConfig) -> Agent {
     let application = Application::new(config, None, PROC.into()).unwrap();
     let application = application.with_login_program(program.clone());
     let verifier = Verifier::new(config).with_login_program(program);
-    Pod::start_for(config.clone(), (application, verifier))
+    Pod::start_for(config.clone(), (application, verifier, Renderer::default()))
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use contract::rendered::{Contents, RenderedFile};
 use contract::stream::{AgentMessage, FailedStep, ReloadOutcome, ServerMessage};
 
 use crate::pod::{Pod, applied};
@@ -116,30 +115,4 @@ async fn a_ping_is_answered_and_an_unknown_message_is_skipped() {
         .await;
     session.send(&ServerMessage::Ping).await;
     assert_eq!(session.receive().await, AgentMessage::Pong);
-}
-
-#[tokio::test]
-async fn rendered_files_are_of_their_generation_and_a_template_that_fails_keeps_all_of_it() {
-    let (ca, pod) = (TestCa::new(), Pod::new());
-    let server = Server::start(&ca).await;
-    let mut config = pod.config(server.address(), &ca.pem, "none");
-    config.files.rendered = vec![RenderedFile {
-        file: "app.ini".parse().unwrap(),
-        contents: Contents::Template("a={{ A }}\n{{ B }}\n".to_owned()),
-    }];
-    let _agent = Pod::start_with(config);
-    let (mut session, _) = server.session().await;
-    session.send(&snapshot(1, &[("A", b"one"), ("B", b"b")])).await;
-    assert_eq!(applied(&session.receive().await).0, 1);
-    assert_eq!(pod.file("app.ini").as_deref(), Some(&b"a=one\nb\n"[..]));
-    session.send(&snapshot(2, &[("A", b"two")])).await;
-    let AgentMessage::Failed { step, detail, .. } = session.receive().await else { panic!() };
-    assert_eq!(step, FailedStep::Plan);
-    let expected = "plan files: render template app.ini: line 2: B is not a secret of the pod's \
-                    bundles";
-    assert_eq!(detail, expected);
-    assert_eq!(pod.file("A").as_deref(), Some(&b"one"[..]));
-    session.send(&snapshot(3, &[("A", b"three"), ("B", b"c")])).await;
-    assert_eq!(applied(&session.receive().await).0, 3);
-    assert_eq!(pod.file("app.ini").as_deref(), Some(&b"a=three\nc\n"[..]));
 }

@@ -11,6 +11,7 @@ mod once;
 mod pod;
 mod requests;
 mod server;
+mod templates;
 mod variables;
 mod verification;
 mod volumes;

@@ -1,6 +1,7 @@
 //! An init container does not wait for ever.
 
 use agent::app::{Application, PROC};
+use agent::render::Renderer;
 use agent::supervisor::{self, Mode, Stopped, SupervisorError};
 use agent::verify::Verifier;
 use runtime::signals::Shutdown;
@@ -13,8 +14,8 @@ async fn run_once(pod: &Pod, ca: &TestCa) -> Result<Stopped, SupervisorError> {
     // Nothing listens there.
     let config = pod.config("127.0.0.1:9".parse().unwrap(), &ca.pem, "none");
     let application = Application::new(&config, None, PROC.into()).unwrap();
-    let checked = (application, Verifier::new(&config));
-    supervisor::run(config, checked, Mode::Once, &Tasks::new(), &Shutdown::manual()).await
+    let parts = (application, Verifier::new(&config), Renderer::default());
+    supervisor::run(config, parts, Mode::Once, &Tasks::new(), &Shutdown::manual()).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
+use agent::render::Renderer;
 use agent::supervisor::{self, Mode, Stopped, SupervisorError};
 use agent::verify::Verifier;
 use contract::agent_config::{Files, Source};
@@ -71,25 +72,40 @@ impl Pod {
         Self::start_in(config, verifier, None)
     }
 
+    /// Starts an agent with another program that renders templates.
+    pub(crate) fn start_rendering(config: AgentConfig, renderer: Renderer) -> Agent {
+        let verifier = Verifier::new(&config);
+        Self::run(config, (verifier, renderer), None)
+    }
+
     /// Starts an agent in a pod with this UID.
     pub(crate) fn start_in(
         config: AgentConfig,
         verifier: Verifier,
         pod_uid: Option<&str>,
     ) -> Agent {
-        let application = Application::new(&config, pod_uid.map(str::to_owned), PROC.into());
-        Self::start_for(config, (application.unwrap(), verifier))
+        Self::run(config, (verifier, Renderer::default()), pod_uid)
     }
 
-    /// Starts an agent with this application.
-    pub(crate) fn start_for(config: AgentConfig, of: (Application, Verifier)) -> Agent {
-        let (application, verifier) = of;
+    fn run(
+        config: AgentConfig,
+        (verifier, renderer): (Verifier, Renderer),
+        pod_uid: Option<&str>,
+    ) -> Agent {
+        let application = Application::new(&config, pod_uid.map(str::to_owned), PROC.into());
+        Self::start_for(config, (application.unwrap(), verifier, renderer))
+    }
+
+    /// Starts an agent with these parts.
+    pub(crate) fn start_for(
+        config: AgentConfig,
+        parts: (Application, Verifier, Renderer),
+    ) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {
-            supervisor::run(config, (application, verifier), Mode::Serve, &tasks, &agent_shutdown)
-                .await
+            supervisor::run(config, parts, Mode::Serve, &tasks, &agent_shutdown).await
         });
         Agent { running, shutdown }
     }

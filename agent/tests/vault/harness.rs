@@ -152,6 +152,11 @@ impl VaultPod {
         source
     }
 
+    /// The files that the agent is to write.
+    pub(crate) fn files(&mut self) -> &mut Files {
+        &mut self.config.files
+    }
+
     /// Starts the agent as a sidecar.
     pub(crate) fn start(&mut self) {
         self.start_as("run");

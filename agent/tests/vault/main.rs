@@ -10,4 +10,5 @@ mod login;
 mod memory;
 mod outages;
 mod pki;
+mod templates;
 mod tls;

@@ -43,6 +43,8 @@ pub(crate) enum Warning {
     HaproxyUser { container: String, uid: i64, socket: String },
     #[error("{0}")]
     UnknownAnnotation(String),
+    #[error("annotation {annotation} has no effect: {why}")]
+    VaultAnnotation { annotation: String, why: String },
     #[error(
         "annotation {}: no bundle of the pod has the key {name}, and {} does not list it",
         annotations::DELIVER,

@@ -6,7 +6,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::setting::{Setting, parse};
-use crate::vault::{PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress};
+use crate::vault::{
+    PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultCompat,
+};
 
 /// Reads each from its text, and says what the JSON schema of that is.
 macro_rules! texts {
@@ -78,5 +80,28 @@ impl Setting for PollSeconds {
 impl Setting for bool {
     fn schema() -> Value {
         json!({"type": "boolean", "examples": [true]})
+    }
+}
+
+impl Setting for VaultCompat {
+    fn schema() -> Value {
+        let paths = || json!({"type": "array", "items": {"type": "string"}});
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "roles": {
+                    "type": "array",
+                    "items": {
+                        "type": "string",
+                        "pattern": "^(\\*|([A-Za-z0-9_.-]|\\{namespace\\}|\\{service_account\\})+)$"
+                    }
+                },
+                "authPaths": paths(),
+                "namespaces": paths(),
+                "kvMounts": paths(),
+            },
+            "examples": [{"roles": ["{namespace}-app"], "authPaths": ["auth/kubernetes"]}],
+        })
     }
 }

@@ -123,7 +123,8 @@ pub(crate) fn patch(
         (!has_program).then(program_mount),
         (!has_mark).then(|| mark::mount(&mark)),
     ];
-    let missing: Vec<_> = missing.into_iter().flatten().collect();
+    let own = points.filled.missing_mounts(app, diagnostics);
+    let missing: Vec<_> = missing.into_iter().flatten().chain(own).collect();
     patch.append(&app.path.field("volumeMounts"), exists, missing);
 }
 

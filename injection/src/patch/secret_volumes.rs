@@ -13,6 +13,7 @@ use super::new_mount::NewMount;
 use super::new_volume::NewVolume;
 use super::reinvocation;
 use crate::app_container::AppContainer;
+use crate::compat::VaultVolume;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::{EnvVar, Pod};
 use crate::pod_patch::PodPatch;
@@ -31,6 +32,10 @@ pub(crate) struct FilledVolumes<'p> {
     volumes: BTreeMap<&'p str, SecretVolume>,
     /// The indexes in `volumes` of those that are a Secret's still.
     replaced: Vec<(usize, &'p str)>,
+    /// Those that the pod's author did not write, and where they are mounted.
+    own: Vec<(&'p str, &'p str)>,
+    /// Those of them that the pod does not have yet.
+    missing: Vec<&'p str>,
 }
 
 impl<'p> FilledVolumes<'p> {
@@ -95,6 +100,61 @@ impl<'p> FilledVolumes<'p> {
             let (at, problem) = ("spec.volumes".to_owned(), SecretVolumeProblem::TooLong);
             diagnostics.deny(Violation::SecretVolume { at, bundle, problem });
         }
+    }
+
+    /// Adds volumes that the pod's author did not write. An earlier pass may have.
+    pub(crate) fn add(
+        &mut self,
+        pod: &Pod<'_>,
+        own: &'p [VaultVolume],
+        diagnostics: &mut Diagnostics,
+    ) {
+        for VaultVolume { name, mount_path, volume } in own {
+            let index = pod.spec.volumes.iter().flatten().position(|it| *it.name == **name);
+            match index {
+                Some(index) if !self.volumes.contains_key(name.as_str()) => {
+                    diagnostics.deny(Violation::Annotation(format!(
+                        "spec.volumes[{index}]: {name} is the name of the volume with the files of \
+                         vault.hashicorp.com annotations; rename it"
+                    )));
+                    continue;
+                }
+                Some(_) => {}
+                None => self.missing.push(name),
+            }
+            self.volumes.insert(name, volume.clone());
+            self.own.push((name, mount_path));
+        }
+    }
+
+    /// The volumes that the pod does not have yet.
+    pub(crate) fn missing<'s>(&'s self, size: &'s Quantity) -> Vec<NewVolume<'s>> {
+        self.missing.iter().map(|name| NewVolume::memory(name, size.as_str())).collect()
+    }
+
+    /// The mounts of volumes that the pod's author did not write, in a container that has none yet.
+    pub(super) fn missing_mounts(
+        &self,
+        app: &AppContainer<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<NewMount<'_>> {
+        let mut missing = Vec::new();
+        for (name, path) in self.own.iter().filter(|_| app.gets_secrets) {
+            let mut mounts = app.container.volume_mounts.iter().flatten().enumerate();
+            let there = mounts.find(|(_, it)| it.mount_path.trim_end_matches('/') == *path);
+            match there {
+                None => missing.push(NewMount::read_only(name, path)),
+                Some((_, mount)) if *mount.name == **name => {}
+                Some((index, _)) => {
+                    let at = app.at(format_args!(".volumeMounts[{index}]"));
+                    diagnostics.deny(Violation::Annotation(format!(
+                        "{at}: {path} is where the files of vault.hashicorp.com annotations are; \
+                         mount it elsewhere, or set vault.hashicorp.com/secret-volume-path"
+                    )));
+                }
+            }
+        }
+        missing
     }
 
     /// Whether the agent fills the volume of that name.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::agent_settings::AgentSettings;
 use crate::app_container::AppContainer;
+use crate::compat::COMPAT_BUNDLE;
 use crate::config::InjectionConfig;
 use crate::container_path::ContainerList;
 use crate::pod::Pod;
@@ -32,6 +33,17 @@ pub(crate) fn patch(
         && let Some(app) = application
     {
         patch.add(&pointer(DEFAULT_CONTAINER), &*app.container.name);
+    }
+}
+
+/// Adds the annotations of this system that a pod with the Injector's would have: the policies of
+/// the API server look at them, and so does a later pass.
+pub(crate) fn patch_compat(pod: &Pod<'_>, init_only: bool, patch: &mut PodPatch) {
+    let once = init_only.then_some((annotations::DELIVER, "init"));
+    for (key, value) in [(annotations::SECRETS, COMPAT_BUNDLE)].into_iter().chain(once) {
+        if pod.annotation(key) != Some(value) {
+            patch.add(&pointer(key), value);
+        }
     }
 }
 

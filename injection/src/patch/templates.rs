@@ -65,6 +65,7 @@ pub(crate) fn files(annotations: &Annotations) -> Vec<RenderedFile> {
     let contents = |file: &str, requested: &RequestedContents| match requested {
         RequestedContents::Format(format) => Contents::Format(*format),
         RequestedContents::Template(text) => Contents::Template(text.clone()),
+        RequestedContents::Vault(template) => Contents::VaultTemplate(template.clone()),
         RequestedContents::ConfigMap { .. } => {
             Contents::TemplateFile(format!("{}/{file}", layout::TEMPLATE_DIRECTORY))
         }

@@ -12,15 +12,15 @@ use crate::pod::Pod;
 use crate::pod_patch::PodPatch;
 use crate::pod_pointer::PodPointer;
 
-/// Adds the operations that insert the volumes.
-pub(crate) fn patch(
+/// Adds the operations that insert the volumes, and the others that are `missing`.
+pub(crate) fn patch<'v>(
     pod: &Pod<'_>,
-    (size, config): (&Quantity, &InjectionConfig),
-    (has_program, templates): (bool, Option<NewVolume<'_>>),
+    (size, config): (&'v Quantity, &'v InjectionConfig),
+    (has_program, templates, mut missing): (bool, Option<NewVolume<'v>>, Vec<NewVolume<'v>>),
     diagnostics: &mut Diagnostics,
     patch: &mut PodPatch,
 ) {
-    let (volumes, mut missing) = (PodPointer::new("/spec/volumes"), Vec::with_capacity(4));
+    let volumes = PodPointer::new("/spec/volumes");
     let always = [
         (layout::SECRETS_VOLUME, NewVolume::secrets(size)),
         (layout::TOKEN_VOLUME, NewVolume::token(config.token_audience())),

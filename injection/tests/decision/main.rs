@@ -8,6 +8,7 @@ mod expansion;
 mod generated;
 mod golden;
 mod haproxy;
+mod injector;
 mod key_names;
 mod operator;
 mod paths;

@@ -278,3 +278,38 @@ fn a_template_is_read_before_any_pod_exists() {
         assert!(error.contains("enclii.io/template-db.ini") && error.contains(cause), "{error}");
     }
 }
+
+#[test]
+fn each_annotation_is_explained() {
+    let harness = CliHarness::start();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("injector");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (config, manifest) = (path("webhook.yaml"), path("04-job.yaml"));
+    let words = ["inject", "-f", &manifest, "--config", &config, "--explain"];
+    let expected = "\
+        CronJob report (line 2)\n\
+        ANNOTATION                                      HERE  OUTCOME\n\
+        vault.hashicorp.com/agent-inject                used  the pod gets an agent\n\
+        vault.hashicorp.com/agent-inject-secret-smtp    used  file /vault/secrets/smtp; its template \
+        says what is read\n\
+        vault.hashicorp.com/agent-inject-template-smtp  used  renders /vault/secrets/smtp\n\
+        vault.hashicorp.com/agent-pre-populate-only     used  no sidecar stays\n\
+        vault.hashicorp.com/role                        used  logs in as report\n";
+    assert_eq!(harness.ok(&words, b""), expected);
+
+    let pod = b"kind: Pod\nmetadata: {name: api, annotations: {enclii.io/secrets: api-prod, \
+        enclii.io/relaod: none}}\nspec: {containers: [{name: api, image: api}]}\n";
+    let done = harness.run(&["inject", "-f", "-", "--explain", "--output", "json"], pod);
+    let report: serde_json::Value = serde_json::from_slice(&done.out).unwrap();
+    let document = &report["documents"][0];
+    assert_eq!(document["document"], "Pod api (line 1)");
+    assert_eq!(document["annotations"][0]["treatment"], "ignored");
+    assert_eq!(document["annotations"][1]["annotation"], "enclii.io/secrets");
+    assert_eq!(document["errors"], serde_json::json!([]));
+
+    let refused = b"kind: Pod\nmetadata: {name: api, annotations: {enclii.io/secrets: api-prod, \
+        enclii.io/file-mode: '9'}}\nspec: {containers: [{name: api, image: api}]}\n";
+    let done = harness.run(&["inject", "-f", "-", "--explain"], refused);
+    assert_eq!(done.code, Some(1), "{}", done.err);
+    assert!(String::from_utf8(done.out).unwrap().contains("enclii.io/file-mode  refused"));
+}

@@ -7,7 +7,7 @@ use contract::agent_config::{AgentConfig, Files, Source};
 use contract::annotations::FileMode;
 use contract::secret_bundle::SecretBundle;
 use contract::vault_source::VaultPath;
-use injection::{VaultPod, VaultSecrets, VaultSettings};
+use injection::{Pod, VaultPod, VaultSecrets, VaultSettings, asks_for_vault};
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -164,4 +164,28 @@ fn the_overlays_settings_are_read() {
         let config = file.configure(defaults).unwrap();
         assert_eq!(config.source, injection::SecretSource::Vault);
     }
+}
+
+/// The registration and the policy of the component leave out just the pods that the webhook does.
+#[test]
+fn the_component_of_the_injector_asks_about_the_pods_that_are_injected() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/injector/kustomization.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let component: Value = serde_saphyr::from_str(&text).unwrap();
+    let list = Regex::new(r"in \[([^\]]*)\]").unwrap();
+    let mut lists = 0;
+    for patch in component["patches"].as_array().unwrap() {
+        let patch = patch["patch"].as_str().unwrap();
+        assert!(patch.contains("vault.hashicorp.com/agent-inject"), "{patch}");
+        let values = list.captures(patch).unwrap()[1].to_owned();
+        for value in values.split(',').map(|it| it.trim().trim_matches('\'')) {
+            let annotations = json!({ "vault.hashicorp.com/agent-inject": value });
+            let pod = json!({ "metadata": { "annotations": annotations }, "spec": {} }).to_string();
+            assert!(!asks_for_vault(&Pod::parse(&pod).unwrap()), "{value:?}");
+        }
+        assert_eq!(values.split(',').count(), 7);
+        lists += 1;
+    }
+    assert_eq!(lists, 2);
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use contract::Redacted;
 use contract::text::escape;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::kv::{KvMetadata, KvVersion};
@@ -241,7 +241,39 @@ pub(super) struct KvDataAnswer {
 #[derive(Deserialize)]
 pub(super) struct KvData {
     pub(super) data: Option<Fields>,
-    pub(super) metadata: KvVersion,
+    /// As Vault has it, for templates.
+    pub(super) metadata: Box<RawValue>,
+}
+
+impl KvData {
+    /// The version that it is; `None` if the metadata is not what Vault sends.
+    pub(super) fn version(&self) -> Option<KvVersion> {
+        serde_json::from_str(self.metadata.get()).ok()
+    }
+}
+
+/// All of an answer, as a template sees it.
+#[derive(Serialize)]
+pub(super) struct WholeAnswer<'a, D> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) lease_id: &'a str,
+    pub(super) lease_duration: u64,
+    pub(super) renewable: bool,
+    pub(super) data: D,
+}
+
+impl<D> WholeAnswer<'_, D> {
+    /// One of what has no lease.
+    pub(super) fn without_lease(data: D) -> Self {
+        Self { lease_id: "", lease_duration: 0, renewable: false, data }
+    }
+}
+
+/// What a KV engine has in the place of a secret's data.
+#[derive(Serialize)]
+pub(super) struct KvWhole<'a> {
+    pub(super) data: &'a Fields,
+    pub(super) metadata: &'a RawValue,
 }
 
 /// The fields of a secret, each as its JSON.
@@ -317,6 +349,6 @@ mod tests {
             r#""deletion_time":"d","destroyed":false,"version":2}}}"#,
         );
         let kv: KvDataAnswer = answer(200, body).read().unwrap();
-        assert!(kv.data.data.is_none() && kv.data.metadata.version == 2);
+        assert!(kv.data.data.is_none() && kv.data.version().unwrap().version == 2);
     }
 }

@@ -6,7 +6,8 @@ mod made_entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Redacted;
-use contract::vault_source::VaultRead;
+use contract::vault_source::{VaultRead, WHOLE_ANSWER};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::answer::{Fields, Question, Trouble, VaultError};
@@ -136,7 +137,7 @@ impl VaultEntry {
     }
 }
 
-/// The needed fields of an answer.
+/// The needed fields of an answer, of which `whole` is all.
 ///
 /// # Errors
 /// Why a needed one is not there.
@@ -144,9 +145,13 @@ fn needed_fields(
     fields: &Fields,
     needed: &BTreeSet<String>,
     lists: Lists,
+    whole: &impl Serialize,
 ) -> Result<BTreeMap<String, Redacted>, String> {
     let field = |name: &String| {
-        let bytes = fields.get(name).and_then(|field| value::bytes_of(field, lists));
+        let bytes = match name.as_str() {
+            WHOLE_ANSWER => serde_json::to_vec(whole).ok().map(Redacted::new),
+            name => fields.get(name).and_then(|field| value::bytes_of(field, lists)),
+        };
         bytes
             .map(|bytes| (name.clone(), bytes))
             .ok_or_else(|| format!("there is no field {name:?}"))
@@ -156,4 +161,33 @@ fn needed_fields(
 
 fn absent(path: String, why: String) -> VaultError {
     VaultError::Absent { question: Question { verb: "read", path }, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::vault::answer::WholeAnswer;
+
+    #[test]
+    fn a_field_may_be_all_of_the_answer() {
+        let json = r#"{"username":"u","n":12345678901234567890123,"none":null}"#;
+        let fields: Fields = serde_json::from_str(json).unwrap();
+        let whole = WholeAnswer {
+            lease_id: "database/creds/app/1",
+            lease_duration: 3600,
+            renewable: true,
+            data: &fields,
+        };
+        let needed = [WHOLE_ANSWER.to_owned(), "username".to_owned()].into();
+        let found = needed_fields(&fields, &needed, Lists::Json, &whole).unwrap();
+        let text = |name: &str| std::str::from_utf8(found[name].expose()).unwrap().to_owned();
+        assert_eq!(text("username"), "u");
+        let expected = concat!(
+            r#"{"lease_id":"database/creds/app/1","lease_duration":3600,"renewable":true,"#,
+            r#""data":{"n":12345678901234567890123,"none":null,"username":"u"}}"#
+        );
+        assert_eq!(text(WHOLE_ANSWER), expected);
+        let needed = ["none".to_owned()].into();
+        assert!(needed_fields(&fields, &needed, Lists::Json, &whole).is_err());
+    }
 }

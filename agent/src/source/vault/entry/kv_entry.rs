@@ -7,7 +7,7 @@ use contract::Version;
 use contract::vault_source::VaultPath;
 
 use super::{LoginToken, absent, needed_fields};
-use crate::source::vault::answer::{KvData, Trouble, VaultError};
+use crate::source::vault::answer::{KvData, KvWhole, Question, Trouble, VaultError, WholeAnswer};
 use crate::source::vault::api;
 use crate::source::vault::client::VaultClient;
 use crate::source::vault::kv::{self, KvStep, LastKvVersion};
@@ -49,7 +49,11 @@ impl KvEntry {
                 Err(error) => return Err(error),
             }
         }
-        let KvData { data, metadata } = api::kv_data(client, login.token, place, pinned).await?;
+        let answer = api::kv_data(client, login.token, place, pinned).await?;
+        let metadata = answer
+            .version()
+            .ok_or_else(|| VaultError::Form(Question { verb: "read", path: path() }))?;
+        let KvData { data, metadata: raw_metadata } = answer;
         if is_denied && self.denied_metadata.replace(login.number) != Some(login.number) {
             tracing::warn!(
                 secret = path(),
@@ -62,7 +66,8 @@ impl KvEntry {
             return Err(absent(path(), kv::gone(&version.version)));
         };
         let identity = version.version.identity();
-        match needed_fields(&fields, needed, Lists::Json) {
+        let whole = WholeAnswer::without_lease(KvWhole { data: &fields, metadata: &raw_metadata });
+        match needed_fields(&fields, needed, Lists::Json, &whole) {
             Ok(fields) => {
                 self.unusable = None;
                 let is_known = known.is_some_and(|known| known.identity == identity);

@@ -12,7 +12,9 @@ use contract::vault_source::VaultRead;
 use tokio::time::Instant;
 
 use super::{LoginToken, needed_fields};
-use crate::source::vault::answer::{Fields, LeaseAnswer, Question, Trouble, VaultError};
+use crate::source::vault::answer::{
+    Fields, LeaseAnswer, Question, Trouble, VaultError, WholeAnswer,
+};
 use crate::source::vault::api;
 use crate::source::vault::client::VaultClient;
 use crate::source::vault::layout::Content;
@@ -115,7 +117,8 @@ impl MadeEntry {
         let LeaseAnswer { lease_id, lease_duration, renewable, data } =
             api::make_secret(client, login.token, path, parameters).await?;
         let data = data.ok_or_else(|| unusable("the answer has no data".to_owned()))?;
-        let fields = needed_fields(&data, needed, lists).map_err(&unusable)?;
+        let whole = WholeAnswer { lease_id: &lease_id, lease_duration, renewable, data: &data };
+        let fields = needed_fields(&data, needed, lists, &whole).map_err(&unusable)?;
         let lifetime = match read {
             VaultRead::Pki { .. } => Some(validity(&data).map_err(&unusable)?),
             _ => (!lease_id.is_empty()).then(|| Lifetime::new(lease_duration, renewable)),
