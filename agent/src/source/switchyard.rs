@@ -185,7 +185,10 @@ impl Switchyard {
     ) -> Result<StreamEnd, StreamError> {
         let hello = AgentMessage::Hello {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
-            holds: channels.held.borrow().clone(),
+            holds: match channels.is_mixed {
+                true => Vec::new(),
+                false => channels.held.borrow().clone(),
+            },
             refused: channels.refused.borrow().generations(),
         };
         stream.send(&hello).await?;
@@ -207,6 +210,7 @@ impl Switchyard {
             match message {
                 ServerMessage::Hold(snapshot) => {
                     *got_snapshot = true;
+                    channels.is_mixed = false;
                     let event = SourceEvent::Snapshot { snapshot, received_at: Instant::now() };
                     channels.events.send(event).await.map_err(|_| StreamError::Stopping)?;
                 }
