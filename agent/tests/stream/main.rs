@@ -5,11 +5,16 @@
 mod application;
 mod fatal_signal;
 mod files;
+mod kill;
 mod login;
 mod logins;
+mod misbehaviour;
 mod once;
+mod outages;
 mod pod;
+mod process;
 mod server;
 mod variables;
+mod vault_misbehaviour;
 mod verification;
 mod volumes;
