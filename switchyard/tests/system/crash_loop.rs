@@ -18,7 +18,7 @@ const HISTORY: [&str; 5] =
     ["audit_events", "audit_checkpoints", "audit_exports", "secret_reads", "counted_reads"];
 
 /// How many rows each table has that describes what there is.
-fn rows(harness: &Harness) -> Vec<(String, u64)> {
+fn rows(harness: &Harness) -> Vec<(String, i64)> {
     let database = harness.database();
     let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
     let mut statement = database.prepare(names).unwrap();
@@ -63,7 +63,8 @@ async fn a_crash_loop_leaves_no_pile_of_sessions() {
     for pod in 0..pods {
         drop(run(&harness, pod).await);
     }
-    let holdings = ("agent_holdings".to_owned(), pods as u64);
+    let bound = i64::try_from(pods).unwrap();
+    let holdings = ("agent_holdings".to_owned(), bound);
     until("the first reports", async || rows(&harness).contains(&holdings)).await;
     let before = rows(&harness);
 
@@ -87,5 +88,8 @@ async fn a_crash_loop_leaves_no_pile_of_sessions() {
         drop(gone);
         until("all streams to end", async || open_streams(&harness).await == 0).await;
     }
-    assert_eq!(rows(&harness), before);
+    // What there is of each pod may have come after the first look, and nothing of each start.
+    for ((table, after), (_, before)) in rows(&harness).into_iter().zip(before) {
+        assert!(after <= before + bound, "{table} had {before} rows and has {after}");
+    }
 }
