@@ -113,6 +113,8 @@ test-cluster: programs ## the tests on a cluster: the one of KUBECONFIG, else a 
 .PHONY: test-matrix
 test-matrix: build test-crash ## the long runs, with what ships and on older Kubernetes too (root)
 	@ENCLII_FUZZ_SECONDS=300 fuzz/run.sh
+	@ENCLII_TORN_READS=10000000 ENCLII_CRASH_LOOPS=3000 $(UNIGNORED) $(CARGO) test --locked \
+		--workspace --lib --test system -- readers:: crash_loop::
 	@export ENCLII_BIN=$(CURDIR)/target/bin; \
 	ENCLII_ADMISSION_CREATES=10000 ENCLII_TURNOVER_SECONDS=600 ENCLII_TURNOVER_CA_SECONDS=8 \
 		$(UNIGNORED) tests/cluster/test.sh; \

@@ -16,6 +16,7 @@
 //! [`SecretsVolume::publish`] makes either a whole generation visible or nothing at all.
 //! [`SecretsVolume::open`] cleans up after a crash and adopts an existing generation.
 
+mod all_volumes;
 mod current;
 mod directory;
 mod error;
@@ -38,6 +39,7 @@ use contract::layout::{DATA_LINK, ENV_DIRECTORY, MAX_VALUE_BYTES};
 use contract::stream::BundleGeneration;
 use contract::{BundleRef, FileName, FilePath, SecretName};
 
+pub use all_volumes::{publish_all, restore_all};
 pub use current::{CurrentGeneration, current_name};
 pub use error::VolumeError;
 pub use records::read_status;
@@ -136,11 +138,19 @@ impl SecretsVolume {
         held: &[BundleGeneration],
         reload: bool,
     ) -> Result<(), VolumeError> {
-        match self.try_publish(tree, held, reload) {
-            // The new generation matters more than late readers of the previous one.
+        self.making_room(|files| files.try_publish(tree, held, reload))
+    }
+
+    /// Does `work`, and once more without the previous generation if the volume is too full for it:
+    /// a new generation matters more than late readers of the previous one.
+    fn making_room<T>(
+        &mut self,
+        work: impl Fn(&mut Self) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        match work(self) {
             Err(VolumeError::Full { .. }) if self.previous_directory.is_some() => {
                 self.remove_previous()?;
-                self.try_publish(tree, held, reload)
+                work(self)
             }
             other => other,
         }
@@ -223,7 +233,11 @@ impl SecretsVolume {
             VolumeStep::SetReloadPending => {
                 match self.root.write_new(RELOAD_PENDING_FILE, b"", 0o400) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        Err(VolumeError::ReloadPending(error))
+                        Err(VolumeError::full_or(
+                            RELOAD_PENDING_FILE,
+                            error,
+                            VolumeError::ReloadPending,
+                        ))
                     }
                     _ => Ok(()),
                 }
@@ -231,11 +245,11 @@ impl SecretsVolume {
             VolumeStep::CreateDataLink => self
                 .root
                 .symlink(generation, DATA_LINK_TEMPORARY)
-                .map_err(|source| VolumeError::Swap { generation: generation.to_owned(), source }),
+                .map_err(|source| swap_error(generation, source)),
             VolumeStep::SwapDataLink => self
                 .root
                 .rename(DATA_LINK_TEMPORARY, DATA_LINK)
-                .map_err(|source| VolumeError::Swap { generation: generation.to_owned(), source }),
+                .map_err(|source| swap_error(generation, source)),
             VolumeStep::RemoveFile(name) => self
                 .root
                 .remove_file(name)
@@ -254,7 +268,12 @@ impl SecretsVolume {
             self.root.symlink(&steps::link_target(name), FILE_LINK_TEMPORARY)?;
             self.root.rename(FILE_LINK_TEMPORARY, name)
         };
-        link().map_err(|source| VolumeError::Link { name: name.to_owned(), source })
+        link().map_err(|source| {
+            VolumeError::full_or(name, source, |source| VolumeError::Link {
+                name: name.to_owned(),
+                source,
+            })
+        })
     }
 
     /// Removes everything the agent created except the current, the previous and the proven
@@ -326,6 +345,13 @@ impl SecretsVolume {
     fn list(&self) -> Result<Vec<Entry>, VolumeError> {
         self.root.entries().map_err(VolumeError::List)
     }
+}
+
+fn swap_error(generation: &str, source: io::Error) -> VolumeError {
+    VolumeError::full_or(DATA_LINK, source, |source| VolumeError::Swap {
+        generation: generation.to_owned(),
+        source,
+    })
 }
 
 fn open_root(path: &Path) -> Result<Directory, VolumeError> {

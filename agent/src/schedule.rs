@@ -65,9 +65,15 @@ pub const SIGNAL_WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// reads the new files when it starts.
 pub const NOT_STARTED_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time from the first byte of a message to its last. The largest is a few MiB.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
+
 // Capped at 10 s, so that a write made after the server's return arrives within seconds.
-const RECONNECT: Backoff =
-    Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
+const CONNECT: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
+
+// A server that ends cuts all its streams at once. Their agents come back over 3 s: any sooner, and
+// there would be several times as many attempts as while the server is away.
+const RECONNECT: Backoff = Backoff { base: Duration::from_secs(3), cap: CONNECT.cap };
 
 // A denial lasts until a person changes something, and each attempt costs the API server a
 // TokenReview.
@@ -78,7 +84,7 @@ const RELOAD: Backoff = Backoff { base: Duration::from_millis(100), cap: Duratio
 // Full jitter may yield zero, which would turn a server's immediate refusals into a busy loop.
 const MIN_DELAY: Duration = Duration::from_millis(20);
 
-/// Why the connection was lost.
+/// Why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disconnect {
     /// The server was unreachable or closed the connection.
@@ -88,11 +94,19 @@ pub enum Disconnect {
 }
 
 /// The delay before connecting again, after `failures` disconnects in a row (at least 1).
+/// `had_stream` says whether this run of the agent has had a stream: if so, other agents may have
+/// lost theirs at the same time.
 #[must_use]
-pub fn reconnect_delay(reason: Disconnect, failures: u32, random: f64) -> Duration {
-    let backoff = match reason {
-        Disconnect::Unavailable => RECONNECT,
-        Disconnect::Denied => DENIED,
+pub fn reconnect_delay(
+    reason: Disconnect,
+    had_stream: bool,
+    failures: u32,
+    random: f64,
+) -> Duration {
+    let backoff = match (reason, had_stream) {
+        (Disconnect::Unavailable, false) => CONNECT,
+        (Disconnect::Unavailable, true) => RECONNECT,
+        (Disconnect::Denied, _) => DENIED,
     };
     backoff.delay(failures.saturating_sub(1), random).max(MIN_DELAY)
 }
@@ -142,6 +156,9 @@ pub fn is_not_started(elapsed: Duration) -> bool {
 }
 
 #[cfg(test)]
+mod herd;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
@@ -149,23 +166,26 @@ mod tests {
 
     #[test]
     fn delays_grow_to_their_caps() {
-        for (reason, failures, millis) in [
-            (Disconnect::Unavailable, 0, 500),
-            (Disconnect::Unavailable, 1, 500),
-            (Disconnect::Unavailable, 2, 1_000),
-            (Disconnect::Unavailable, 5, 8_000),
-            (Disconnect::Unavailable, 6, 10_000),
-            (Disconnect::Unavailable, u32::MAX, 10_000),
-            (Disconnect::Denied, 1, 2_000),
-            (Disconnect::Denied, 5, 30_000),
+        for (reason, had_stream, failures, millis) in [
+            (Disconnect::Unavailable, false, 0, 500),
+            (Disconnect::Unavailable, false, 1, 500),
+            (Disconnect::Unavailable, false, 2, 1_000),
+            (Disconnect::Unavailable, false, 5, 8_000),
+            (Disconnect::Unavailable, false, 6, 10_000),
+            (Disconnect::Unavailable, false, u32::MAX, 10_000),
+            (Disconnect::Unavailable, true, 1, 3_000),
+            (Disconnect::Unavailable, true, 2, 6_000),
+            (Disconnect::Unavailable, true, 3, 10_000),
+            (Disconnect::Denied, true, 1, 2_000),
+            (Disconnect::Denied, false, 5, 30_000),
         ] {
             assert_eq!(
-                reconnect_delay(reason, failures, 1.0),
+                reconnect_delay(reason, had_stream, failures, 1.0),
                 Duration::from_millis(millis),
-                "{reason:?} {failures}"
+                "{reason:?} {had_stream} {failures}"
             );
         }
-        assert_eq!(reconnect_delay(Disconnect::Unavailable, 9, 0.0), MIN_DELAY);
+        assert_eq!(reconnect_delay(Disconnect::Unavailable, true, 9, 0.0), MIN_DELAY);
     }
 
     #[test]
@@ -209,16 +229,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn delays_are_bounded_and_never_zero(failures: u32, random in 0.0..1.0f64) {
+        fn delays_are_bounded_and_never_zero(
+            failures: u32, had_stream: bool, random in 0.0..1.0f64
+        ) {
             for reason in [Disconnect::Unavailable, Disconnect::Denied] {
-                let delay = reconnect_delay(reason, failures, random);
+                let delay = reconnect_delay(reason, had_stream, failures, random);
                 prop_assert!((MIN_DELAY..=Duration::from_secs(30)).contains(&delay));
             }
         }
 
         #[test]
         fn reconnects_are_spread_even_at_the_cap(failures in 6u32.., random in 0.0..0.5f64) {
-            let delay = |random| reconnect_delay(Disconnect::Unavailable, failures, random);
+            let delay = |random| reconnect_delay(Disconnect::Unavailable, true, failures, random);
             prop_assert!(delay(random + 0.5) - delay(random) >= Duration::from_secs(4));
         }
     }

@@ -188,8 +188,8 @@ pub async fn run(
     let requests = config.metrics.as_ref().map(RequestCounter::new);
     let AgentConfig { source, bundles, files, .. } = config;
     let wanted = files;
-    let volumes = SecretVolumes::open(&wanted.volumes)?;
-    let files = volume;
+    let (mut volumes, files) = (SecretVolumes::open(&wanted.volumes)?, volume);
+    volumes.adopt_proven(&files)?;
     let mut source = ConfiguredSource::new(source, &bundles, wanted.directory.as_ref())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| source.set_trust_bundle(&ca)) {
         tracing::warn!(
@@ -208,6 +208,7 @@ pub async fn run(
         reports: report_receiver,
         held: held_receiver,
         counts_requests: requests.is_some(),
+        is_mixed: files.has_generation() && volumes.are_older_or_newer(&files),
         refused: refused_receiver,
     };
     let stopping = tasks.stopping();

@@ -82,6 +82,8 @@ pub enum Benchmark {
     Stores,
     /// Many agents at one replica.
     Streams,
+    /// Many agents whose server ends and comes back.
+    Reconnect,
     /// The delivery of a write through another replica.
     Replicas,
 }

@@ -54,6 +54,11 @@ pub enum Metric {
     /// From a write until each of 1,000 streams has received it.
     #[serde(rename = "push_1000_p99")]
     Push1000P99,
+    /// The attempts of 5,000 agents in the busiest second after their server ended, beside those of a
+    /// second while it is away for long.
+    ReconnectPeak,
+    /// From the server's return until each of them has what was written since.
+    ReconnectFresh,
     /// From a write at one replica until an agent of the other has it.
     ReplicaPushP99,
     /// What the injection adds to a pod's start with a native sidecar.
@@ -124,7 +129,7 @@ const SINGLE_RATIONALE: &str = "twice what one connection wrote when each change
 
 impl Metric {
     /// Every metric, in the report's order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::AgentRss,
         Self::AgentPrivateDirty,
         Self::AgentBinary,
@@ -144,6 +149,8 @@ impl Metric {
         Self::StoreWritesAt1,
         Self::StreamsRss5000,
         Self::Push1000P99,
+        Self::ReconnectPeak,
+        Self::ReconnectFresh,
         Self::ReplicaPushP99,
         Self::PodStartAdded,
         Self::PodStartAddedFirst,
@@ -187,6 +194,8 @@ impl Metric {
             }
             Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(190.0)),
             Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(60.0)),
+            Self::ReconnectPeak => known("reconnect_peak", "×", AtMost(3.0)),
+            Self::ReconnectFresh => known("reconnect_fresh", "s", AtMost(300.0)),
             Self::ReplicaPushP99 => known("replica_push_p99", "ms", AtMost(100.0)),
             Self::PodStartAdded => relative("pod_start_added", "ms", AtMost(450.0), POD_RATIONALE),
             Self::PodStartAddedFirst => {

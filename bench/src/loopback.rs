@@ -23,6 +23,10 @@ pub fn measure(args: &Loopback) -> Results {
         let measured = streams::measure(&mut results);
         results.take("streams", measured);
     }
+    if args.wants(Benchmark::Reconnect) {
+        let measured = streams::reconnect::measure(&mut results);
+        results.take("reconnect", measured);
+    }
     if args.wants(Benchmark::Replicas) {
         replicas(&mut results);
     }

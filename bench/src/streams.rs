@@ -20,6 +20,7 @@ use crate::statistics::{median, milliseconds, percentile};
 
 pub(crate) mod client;
 mod received;
+pub(crate) mod reconnect;
 
 use client::Streams;
 

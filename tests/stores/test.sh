@@ -24,6 +24,7 @@ export ENCLII_VAULT
 # Always the whole workspace, so that every test shares one build of the dependencies.
 tests=(cargo test --locked --workspace --no-fail-fast)
 # The tests mount small file systems in a mount namespace of their own, which ends with them.
-unshare --mount "${tests[@]}" --lib --test system --test memory --test signal -- --ignored
+unshare --mount "${tests[@]}" --lib --test system --test memory --test signal --test stream \
+	-- --ignored
 "${tests[@]}" --test sealing --test vault --test replicas --test crash --test logins \
 	--test reload

@@ -4,12 +4,17 @@
 //! Names are single path components relative to the descriptor, and symbolic links are never
 //! followed. So nothing outside the volume is read or written, whatever else writes to the volume.
 
+#[cfg(test)]
+pub(super) mod faults;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use contract::Redacted;
+#[cfg(test)]
+use faults::Change;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
@@ -55,11 +60,15 @@ impl Directory {
 
     /// Creates a directory with exactly this mode, whatever the umask is, and opens it.
     pub(super) fn create_directory(&self, name: &str, mode: u32) -> io::Result<Self> {
+        #[cfg(test)]
+        faults::before(Change::Creates)?;
         rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)?;
         let created = self.open_directory(name)?;
         // The set-group-ID bit comes from the volume (`fsGroup`) and passes its group on to the
         // files.
         let inherited = Mode::from_raw_mode(rustix::fs::fstat(&created.fd)?.st_mode) & Mode::SGID;
+        #[cfg(test)]
+        faults::before(Change::Other)?;
         rustix::fs::fchmod(&created.fd, Mode::from_raw_mode(mode) | inherited)?;
         Ok(created)
     }
@@ -69,8 +78,14 @@ impl Directory {
     /// There is no fsync: the volume is memory and does not outlive the machine.
     pub(super) fn write_new(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        #[cfg(test)]
+        faults::before(Change::Creates)?;
         let mut file = File::from(self.open_beneath(name, flags, Mode::RUSR | Mode::WUSR)?);
+        #[cfg(test)]
+        faults::before(Change::Creates)?;
         file.write_all(bytes)?;
+        #[cfg(test)]
+        faults::before(Change::Other)?;
         Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?)
     }
 
@@ -105,18 +120,30 @@ impl Directory {
         Ok(Redacted::new(std::mem::take(&mut bytes)))
     }
 
+    /// The permission bits of an entry.
+    pub(super) fn mode(&self, name: &str) -> io::Result<u32> {
+        let found = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(found.st_mode & 0o777)
+    }
+
     /// Creates a symbolic link.
     pub(super) fn symlink(&self, target: &str, name: &str) -> io::Result<()> {
+        #[cfg(test)]
+        faults::before(Change::Creates)?;
         Ok(rustix::fs::symlinkat(target, &self.fd, name)?)
     }
 
     /// Renames an entry and atomically replaces one that has the new name.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        #[cfg(test)]
+        faults::before(Change::Other)?;
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
     /// Removes a file or a link. A missing one is not an error.
     pub(super) fn remove_file(&self, name: &str) -> io::Result<()> {
+        #[cfg(test)]
+        faults::before(Change::Other)?;
         ignore_not_found(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
     }
 
@@ -133,6 +160,8 @@ impl Directory {
                 _ => directory.remove_file(&entry.name)?,
             }
         }
+        #[cfg(test)]
+        faults::before(Change::Other)?;
         ignore_not_found(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
     }
 

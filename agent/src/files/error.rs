@@ -99,22 +99,25 @@ pub enum VolumeError {
 
 impl VolumeError {
     pub(super) fn from_create(generation: &str, source: io::Error) -> Self {
-        if is_full(&source) {
-            Self::Full { name: generation.to_owned() }
-        } else {
-            Self::Create { generation: generation.to_owned(), source }
-        }
+        let generation = generation.to_owned();
+        Self::full_or(&generation.clone(), source, |source| Self::Create { generation, source })
     }
 
     pub(super) fn from_write(name: &str, source: io::Error) -> Self {
-        if is_full(&source) {
-            Self::Full { name: name.to_owned() }
-        } else {
-            Self::Write { name: name.to_owned(), source }
+        Self::full_or(name, source, |source| Self::Write { name: name.to_owned(), source })
+    }
+
+    /// [`Self::Full`] if there was no room for `name`, be it bytes or an entry, else `other`.
+    pub(super) fn full_or(
+        name: &str,
+        source: io::Error,
+        other: impl FnOnce(io::Error) -> Self,
+    ) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full { name: name.to_owned() }
+            }
+            _ => other(source),
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -19,15 +19,7 @@ impl SecretsVolume {
         let Some(proven) = self.proven_directory.clone().filter(is_other) else {
             return Ok(false);
         };
-        let was_pending = self.reload_pending();
-        let (names, entries) = (self.entry_names(&proven)?, self.list()?);
-        for step in steps::restore_steps(&names, &entries, reload && !was_pending) {
-            if let Err(error) = self.perform(&step, &proven, &Tree::new()) {
-                self.roll_back(was_pending);
-                return Err(error);
-            }
-        }
-        self.previous_directory = self.current_directory.replace(proven);
+        self.making_room(|files| files.swap_in_earlier(&proven, reload))?;
         // The swap has happened. If the cleanup fails, the next generation or start repeats it.
         if let Err(error) = self.mark_proven().and_then(|()| self.repair()) {
             tracing::warn!(
@@ -38,17 +30,37 @@ impl SecretsVolume {
         Ok(true)
     }
 
+    /// Makes a generation that is still there the current one, as [`Self::publish`] does with a new
+    /// one.
+    pub(super) fn swap_in_earlier(
+        &mut self,
+        generation: &str,
+        reload: bool,
+    ) -> Result<(), VolumeError> {
+        let was_pending = self.reload_pending();
+        let (names, entries) = (self.entry_names(generation)?, self.list()?);
+        for step in steps::restore_steps(&names, &entries, reload && !was_pending) {
+            if let Err(error) = self.perform(&step, generation, &Tree::new()) {
+                self.roll_back(was_pending);
+                return Err(error);
+            }
+        }
+        self.previous_directory = self.current_directory.replace(generation.to_owned());
+        Ok(())
+    }
+
     /// Records which generation works, before another one replaces it. An agent that starts again
     /// before that one is known to work too can then come back to it.
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn record_proven(&self) -> Result<(), VolumeError> {
-        match self.proven_directory.as_deref() {
-            Some(name) => self.replace(PROVEN_TEMPORARY, PROVEN_FILE, name),
-            None => Ok(()),
-        }
-        .map_err(VolumeError::Proven)
+    pub fn record_proven(&mut self) -> Result<(), VolumeError> {
+        let Some(proven) = self.proven_directory.clone() else { return Ok(()) };
+        self.making_room(|files| {
+            files
+                .replace(PROVEN_TEMPORARY, PROVEN_FILE, &proven)
+                .map_err(|source| VolumeError::full_or(PROVEN_FILE, source, VolumeError::Proven))
+        })
     }
 
     /// Says that the current generation works, so that [`Self::restore_proven`] comes back to it.
@@ -58,6 +70,12 @@ impl SecretsVolume {
     pub fn mark_proven(&mut self) -> Result<(), VolumeError> {
         self.proven_directory.clone_from(&self.current_directory);
         self.root.remove_file(PROVEN_FILE).map_err(VolumeError::Proven)
+    }
+
+    /// Whether the record of a generation that works is there: another one is about to replace it, or
+    /// has, and is not known to work yet.
+    pub(super) fn has_proven_record(&self) -> bool {
+        self.root.read(PROVEN_FILE, MAX_NAME_BYTES).is_ok()
     }
 
     /// Whether the current generation is not known to work yet.

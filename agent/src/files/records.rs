@@ -133,8 +133,14 @@ impl SecretsVolume {
     /// Writes a small file as a whole or not at all.
     pub(super) fn replace(&self, temporary: &str, name: &str, text: &str) -> std::io::Result<()> {
         self.root.remove_file(temporary)?;
-        self.root.write_new(temporary, text.as_bytes(), 0o400)?;
-        self.root.rename(temporary, name)
+        let write = || {
+            self.root.write_new(temporary, text.as_bytes(), 0o400)?;
+            self.root.rename(temporary, name)
+        };
+        write().inspect_err(|_| {
+            // It takes room where there is none. What fails here is tried again at the next start.
+            let _ = self.root.remove_file(temporary);
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use contract::annotations::FileMode;
 use contract::layout::SERVICE_ACCOUNT_DIRECTORY;
@@ -13,10 +13,14 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod atomic_writer;
 mod crash;
+mod full;
 mod mount_points;
+mod readers;
 mod restart;
 mod secret_volumes;
+mod system_calls;
 
 type ExpectedFiles = BTreeMap<String, Vec<u8>>;
 
@@ -344,47 +348,4 @@ fn a_trust_bundle_is_saved_for_the_next_run() {
     volume.write("..trust_tmp", b"half");
     assert_eq!(volume.open().trust_bundle().as_deref(), Some("new"));
     assert_eq!(volume.names(), ["..trust.pem", "kubernetes.io"]);
-}
-
-/// Opens one file after another, by path and by the resolved directory, while generations are
-/// swapped. Every file's content is its generation.
-#[test]
-fn a_concurrent_reader_never_sees_a_torn_or_mixed_generation() {
-    const NAMES: [&str; 3] = ["A", "B", "C"];
-    const SWAPS: u64 = 300;
-    let stamped = |generation: u64| {
-        let bytes = generation.to_string().repeat(3000).into_bytes();
-        NAMES.iter().map(|name| ((*name).to_owned(), bytes.clone())).collect::<ExpectedFiles>()
-    };
-    let whole = |bytes: &[u8]| {
-        (1..=SWAPS + 1).any(|generation| bytes == generation.to_string().repeat(3000).as_bytes())
-    };
-    let volume = TestVolume::new();
-    let mut files = volume.open();
-    files.publish(&desired(1, &stamped(1)), false).unwrap();
-
-    let (rounds, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            while !stop.load(Ordering::SeqCst) {
-                rounds.fetch_add(1, Ordering::SeqCst);
-                let by_path = fs::read(volume.path().join("B")).unwrap();
-                assert!(whole(&by_path), "torn file of {} bytes", by_path.len());
-                let resolved = fs::canonicalize(volume.path().join("..data")).unwrap();
-                let all: Vec<_> =
-                    NAMES.iter().map(|name| fs::read(resolved.join(name)).unwrap()).collect();
-                assert!(all.iter().all(|bytes| *bytes == all[0]), "mixed generations");
-            }
-        });
-        for generation in 2..=SWAPS + 1 {
-            // The reader completes a round between two swaps, so that the directory it resolved is
-            // the current or the previous generation.
-            let seen = rounds.load(Ordering::SeqCst);
-            while rounds.load(Ordering::SeqCst) < seen + 2 && !reader.is_finished() {
-                std::thread::yield_now();
-            }
-            files.publish(&desired(generation, &stamped(generation)), false).unwrap();
-        }
-        stop.store(true, Ordering::SeqCst);
-    });
 }

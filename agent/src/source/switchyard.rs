@@ -94,7 +94,7 @@ impl Switchyard {
 
     /// Connects and reconnects until the receiver of the events is dropped.
     pub async fn run(mut self, mut channels: SourceChannels) {
-        let mut failures = 0u32;
+        let (mut failures, mut had_stream) = (0u32, false);
         let mut connection_log = ConnectionLog::default();
         let mut unsent = None;
         while !channels.events.is_closed() {
@@ -103,6 +103,7 @@ impl Switchyard {
             let login = Box::pin(self.log_in());
             let end = match login.await {
                 Ok((connection, sent)) => {
+                    had_stream = true;
                     connection_log.connected(&self.address);
                     if channels.events.send(SourceEvent::Connected).await.is_err() {
                         return;
@@ -132,7 +133,8 @@ impl Switchyard {
                 return;
             }
             let random = runtime::backoff::random();
-            sleep(schedule::reconnect_delay(end.disconnect, failures, random)).await;
+            let delay = schedule::reconnect_delay(end.disconnect, had_stream, failures, random);
+            sleep(delay).await;
         }
     }
 
@@ -183,7 +185,10 @@ impl Switchyard {
     ) -> Result<StreamEnd, StreamError> {
         let hello = AgentMessage::Hello {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
-            holds: channels.held.borrow().clone(),
+            holds: match channels.is_mixed {
+                true => Vec::new(),
+                false => channels.held.borrow().clone(),
+            },
             refused: channels.refused.borrow().generations(),
             counts_requests: channels.counts_requests,
         };
@@ -206,6 +211,7 @@ impl Switchyard {
             match message {
                 ServerMessage::Hold(snapshot) => {
                     *got_snapshot = true;
+                    channels.is_mixed = false;
                     let event = SourceEvent::Snapshot { snapshot, received_at: Instant::now() };
                     channels.events.send(event).await.map_err(|_| StreamError::Stopping)?;
                 }

@@ -13,7 +13,7 @@ use super::status::now;
 use super::{Supervisor, log_fields};
 use crate::app::{ReloadError, Told};
 use crate::error::error_chain;
-use crate::files::VolumeError;
+use crate::files::restore_all;
 use crate::plan::{CurrentFiles, DesiredFiles, FilesChange};
 use crate::verify::{self, BeforeWrite, GenerationChecks};
 
@@ -194,11 +194,6 @@ impl Supervisor {
         }
     }
 
-    /// Records which generation works, before another one is written.
-    pub(super) fn record_proven(&self) -> Result<(), VolumeError> {
-        self.files.record_proven().and_then(|()| self.volumes.record_proven())
-    }
-
     /// The current generation works, or nothing says that it does not.
     pub(super) fn mark_proven(&mut self) {
         let marked = self.files.mark_proven().and_then(|()| self.volumes.mark_proven());
@@ -223,8 +218,7 @@ impl Supervisor {
     fn restore(&mut self, failed: &[BundleGeneration], results: &[CheckResult]) {
         let reason = verify::failures(results);
         let reload = self.application.wants_reload();
-        let restored = self.volumes.restore_proven();
-        let restored = restored.and_then(|()| self.files.restore_proven(reload));
+        let restored = restore_all(&mut self.files, &mut self.volumes, reload);
         if !matches!(restored, Ok(true)) {
             let error = restored.err().map(|error| error_chain(&error)).unwrap_or_default();
             tracing::error!(

@@ -7,7 +7,7 @@ use super::rendering::PlannedFiles;
 use super::{Mode, Supervisor, Unverified, log_fields};
 use crate::app::Told;
 use crate::error::error_chain;
-use crate::files::VolumeError;
+use crate::files::{VolumeError, publish_all};
 use crate::plan::{self, DesiredFiles, FileContents, FilesChange};
 use crate::verify::BeforeWrite;
 use crate::{render, schedule, termination_message};
@@ -82,11 +82,10 @@ impl Supervisor {
         before: Option<&BeforeWrite>,
     ) {
         let current = self.files.current();
-        let change = match (plan::compare(&desired, &current), self.volumes.publish(&desired)) {
+        let change = match plan::compare(&desired, &current) {
             // A crash came between the swaps of an earlier generation.
-            (FilesChange::Unchanged, Ok(true)) => FilesChange::Changed,
-            (change, Ok(_)) => change,
-            (_, Err(error)) => return self.write_failed(desired, &error),
+            FilesChange::Unchanged if !self.volumes.hold(&desired) => FilesChange::Changed,
+            change => change,
         };
         // The containers are created, or created again, after this.
         let are_fresh = self.application.wants_restart() || self.mode == Mode::Once;
@@ -107,8 +106,8 @@ impl Supervisor {
         let unverified = if is_change { self.prepare_verification(&desired, before) } else { None };
         let can_fail = |it: &Unverified| it.has_checks() || self.application.can_refuse();
         let is_checked = unverified.as_ref().is_some_and(can_fail);
-        let recorded = if is_checked { self.record_proven() } else { Ok(()) };
-        match recorded.and_then(|()| self.files.publish(&desired, reload)) {
+        let (files, volumes) = (&mut self.files, &mut self.volumes);
+        match publish_all(files, volumes, &desired, (reload, is_checked)) {
             Ok(()) => {
                 self.warn_of_stale_variables(stale);
                 // What was looked at so far is gone.

@@ -41,6 +41,10 @@ impl Pod {
         write(&self.directory.path().join("token"), token.as_bytes());
     }
 
+    pub(crate) fn remove_token(&self) {
+        fs::remove_file(self.directory.path().join("token")).unwrap();
+    }
+
     /// The content of a secret's file.
     pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
         fs::read(self.volume().join(name)).ok()

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contract::stream::frame::Decoder;
-use contract::stream::{AgentMessage, HeldBundle, HeldSecret, ServerMessage, Snapshot};
+use contract::stream::{
+    AgentMessage, BundleGeneration, HeldBundle, HeldSecret, ServerMessage, Snapshot,
+};
 use contract::{Generation, Redacted, Version};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{advance, pause, resume, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -41,11 +43,23 @@ impl TestCa {
     }
 
     fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor_in(None)
+    }
+
+    /// A server whose certificate is valid from and to these numbers of seconds from now.
+    fn acceptor_in(&self, validity: Option<(i64, i64)>) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])
-            .unwrap()
-            .signed_by(&key, &self.issuer)
-            .unwrap();
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let mut params = CertificateParams::new(names).unwrap();
+        if let Some((from, to)) = validity {
+            let now = std::time::SystemTime::now();
+            let at = |seconds: i64| match Duration::from_secs(seconds.unsigned_abs()) {
+                ago if seconds < 0 => now - ago,
+                ahead => now + ahead,
+            };
+            (params.not_before, params.not_after) = (at(from).into(), at(to).into());
+        }
+        let leaf = params.signed_by(&key, &self.issuer).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -64,6 +78,8 @@ impl TestCa {
 pub(crate) struct Server {
     listener: TcpListener,
     acceptor: TlsAcceptor,
+    /// A connection that [`Self::soon`] has waited for.
+    waiting: Mutex<Option<TcpStream>>,
 }
 
 impl Server {
@@ -72,7 +88,40 @@ impl Server {
     }
 
     pub(crate) async fn at(address: SocketAddr, ca: &TestCa) -> Self {
-        Self { listener: TcpListener::bind(address).await.unwrap(), acceptor: ca.acceptor() }
+        let listener = TcpListener::bind(address).await.unwrap();
+        Self { listener, acceptor: ca.acceptor(), waiting: Mutex::default() }
+    }
+
+    /// Goes on with a certificate that is valid from and to these numbers of seconds from now.
+    pub(crate) fn certify(&mut self, ca: &TestCa, validity: Option<(i64, i64)>) {
+        self.acceptor = ca.acceptor_in(validity);
+    }
+
+    /// Accepts the next connection, encrypted or not.
+    pub(crate) async fn accept(&self) -> TcpStream {
+        if let Some(tcp) = self.waiting.lock().unwrap().take() {
+            return tcp;
+        }
+        with_timeout(self.listener.accept()).await.unwrap().0
+    }
+
+    /// Lets the time pass that the agent waits before its next attempt to connect.
+    pub(crate) async fn soon(&self) {
+        with_timeout(async {
+            let tcp = loop {
+                match timeout(Duration::from_millis(200), self.listener.accept()).await {
+                    Ok(accepted) => break accepted.unwrap().0,
+                    // No attempt is under way, so nothing of it comes to its time-out.
+                    Err(_) => {
+                        pause();
+                        advance(Duration::from_secs(2)).await;
+                        resume();
+                    }
+                }
+            };
+            *self.waiting.lock().unwrap() = Some(tcp);
+        })
+        .await;
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -82,7 +131,7 @@ impl Server {
     /// Accepts the next connection and reads the head of its request.
     pub(crate) async fn login(&self) -> Login {
         with_timeout(async {
-            let (tcp, _) = self.listener.accept().await.unwrap();
+            let tcp = self.accept().await;
             tcp.set_nodelay(true).unwrap();
             let mut tls = self.acceptor.accept(tcp).await.unwrap();
             let mut head = Vec::new();
@@ -96,7 +145,7 @@ impl Server {
 
     /// Accepts the next connection, whose TLS handshake must fail.
     pub(crate) async fn rejected_login(&self) {
-        let (tcp, _) = with_timeout(self.listener.accept()).await.unwrap();
+        let tcp = self.accept().await;
         assert!(with_timeout(self.acceptor.accept(tcp)).await.is_err());
     }
 
@@ -132,6 +181,11 @@ impl Login {
         with_timeout(self.tls.shutdown()).await.unwrap();
     }
 
+    /// The connection, for an answer of any bytes.
+    pub(crate) fn into_connection(self) -> TlsStream<TcpStream> {
+        self.tls
+    }
+
     pub(crate) async fn open(self) -> Session {
         self.open_with(&[]).await
     }
@@ -161,6 +215,11 @@ impl Session {
         self.write(message.encode().unwrap().expose()).await;
     }
 
+    /// `None` if the agent has closed the stream.
+    pub(crate) async fn try_send(&mut self, message: &ServerMessage) -> Option<()> {
+        with_timeout(self.tls.write_all(message.encode().unwrap().expose())).await.ok()
+    }
+
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         with_timeout(self.tls.write_all(bytes)).await.unwrap();
     }
@@ -171,14 +230,28 @@ impl Session {
 
     /// Receives a message, however long it takes.
     pub(crate) async fn receive_slowly(&mut self) -> AgentMessage {
+        self.try_receive().await.expect("the agent closed the stream")
+    }
+
+    /// The next message, or `None` if the agent has closed the stream.
+    pub(crate) async fn try_receive(&mut self) -> Option<AgentMessage> {
         loop {
             if let Some(frame) = self.decoder.next_frame().unwrap() {
-                return AgentMessage::decode(&frame).unwrap();
+                return Some(AgentMessage::decode(&frame).unwrap());
             }
             let mut buffer = [0; 1024];
-            let count = self.tls.read(&mut buffer).await.unwrap();
-            assert_ne!(count, 0, "the agent closed the stream");
-            self.decoder.push(&buffer[..count]);
+            match self.tls.read(&mut buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => self.decoder.push(&buffer[..count]),
+            }
+        }
+    }
+
+    /// The stream after the agent's first message, or `None` if it has ended before that.
+    pub(crate) async fn with_hello(mut self) -> Option<(Self, Vec<BundleGeneration>)> {
+        match self.try_receive().await? {
+            AgentMessage::Hello { holds, .. } => Some((self, holds)),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -1,28 +1,36 @@
 //! Volumes of Secrets that the agent fills, and files at other paths.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
-use contract::SecretVolume;
 use contract::stream::{AgentMessage, FailedStep, ReloadOutcome};
+use contract::{AgentConfig, SecretVolume};
 use serde_json::json;
 
 use crate::pod::{Pod, applied};
 use crate::server::{Server, TestCa, snapshot};
+
+/// A pod whose secret `KEY` is at `tls/key` in another volume, too.
+pub(crate) fn with_volume(config: AgentConfig, directory: &Path) -> AgentConfig {
+    let volume: SecretVolume = serde_json::from_value(json!({
+        "directory": directory,
+        "sources": [{ "bundle": "api-prod", "mode": "0400", "items": [
+            { "secret": "KEY", "path": "tls/key" }
+        ] }],
+    }))
+    .unwrap();
+    let mut config = config;
+    config.files.volumes = vec![volume];
+    config
+}
 
 #[tokio::test]
 async fn a_volume_changes_with_the_secrets_and_before_the_application_starts() {
     let (ca, pod) = (TestCa::new(), Pod::new());
     let server = Server::start(&ca).await;
     let certs = tempfile::tempdir().unwrap();
-    let mut config = pod.config(server.address(), &ca.pem, "none");
-    let volume: SecretVolume = serde_json::from_value(json!({
-        "directory": certs.path(),
-        "sources": [{ "bundle": "api-prod", "mode": "0400", "items": [
-            { "secret": "KEY", "path": "tls/key" }
-        ] }],
-    }))
-    .unwrap();
-    config.files.volumes = vec![volume];
+    let mut config = with_volume(pod.config(server.address(), &ca.pem, "none"), certs.path());
     config.files.paths = [("KEY".parse().unwrap(), "nginx/key".parse().unwrap())].into();
     let agent = Pod::start_with(config.clone());
     let (mut session, _) = server.session().await;
@@ -54,4 +62,37 @@ async fn a_volume_changes_with_the_secrets_and_before_the_application_starts() {
     session.send(&snapshot(3, &[("KEY", b"two")])).await;
     assert_eq!(applied(&session.receive().await), (3, ReloadOutcome::NotNeeded));
     assert_eq!(read().as_deref(), Some("two"));
+}
+
+/// A crash between the swaps leaves volumes of two generations. If the server has gone back to the
+/// earlier one meanwhile, which the agent holds, it would not send it again by itself.
+#[tokio::test]
+async fn an_agent_with_volumes_of_two_generations_asks_for_the_current_one() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let certs = tempfile::tempdir().unwrap();
+    let config = with_volume(pod.config(server.address(), &ca.pem, "none"), certs.path());
+    let agent = Pod::start_with(config.clone());
+    let (mut session, _) = server.session().await;
+    session.send(&snapshot(1, &[("KEY", b"one")])).await;
+    assert_eq!(applied(&session.receive().await).0, 1);
+    agent.stop().await;
+    drop(session);
+
+    let at = |path| certs.path().join(path);
+    fs::create_dir_all(at("..2/tls")).unwrap();
+    crate::pod::write(&at("..2/tls/key"), b"two");
+    fs::remove_file(at("..data")).unwrap();
+    symlink("..2", at("..data")).unwrap();
+    let agent = Pod::start_with(config.clone());
+    let (mut session, holds) = server.session().await;
+    assert!(holds.is_empty(), "{holds:?}");
+    session.send(&snapshot(1, &[("KEY", b"one")])).await;
+    assert_eq!(applied(&session.receive().await).0, 1);
+    assert_eq!(fs::read(at("tls/key")).unwrap(), b"one");
+    drop(session);
+    // Once is enough.
+    let (_session, holds) = server.session().await;
+    assert_eq!(holds, [1]);
+    agent.stop().await;
 }

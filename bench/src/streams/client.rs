@@ -1,5 +1,6 @@
 //! The agents' side of thousands of streams, on one thread.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,9 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use agent::schedule::{self, Disconnect};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use contract::stream::{AgentMessage, BUNDLE_PARAMETER, PATH, PROTOCOL, ReloadOutcome};
+use contract::stream::{
+    AgentMessage, BUNDLE_PARAMETER, BundleGeneration, PATH, PROTOCOL, ReloadOutcome,
+};
 use http::{Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -20,6 +24,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -48,6 +53,7 @@ pub(crate) fn allow_many_files() -> Result<()> {
 
 /// A stream received this generation.
 struct Arrival {
+    number: usize,
     generation: u64,
     at: Instant,
 }
@@ -55,8 +61,15 @@ struct Arrival {
 /// What arrived and was not taken yet.
 type Arrivals = Arc<Mutex<Vec<Arrival>>>;
 
-fn take(arrivals: &Arrivals) -> Vec<Arrival> {
-    std::mem::take(&mut *arrivals.lock().unwrap_or_else(PoisonError::into_inner))
+/// When a stream that ended was tried to open again.
+type Attempts = Arc<Mutex<Vec<Instant>>>;
+
+fn take<T>(list: &Mutex<Vec<T>>) -> Vec<T> {
+    std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn put<T>(list: &Mutex<Vec<T>>, item: T) {
+    list.lock().unwrap_or_else(PoisonError::into_inner).push(item);
 }
 
 /// Open streams. Dropping this value closes them.
@@ -65,6 +78,7 @@ pub(crate) struct Streams {
     cancel: CancellationToken,
     open: Arc<AtomicUsize>,
     arrivals: Arrivals,
+    attempts: Attempts,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -73,7 +87,7 @@ impl Streams {
     pub(crate) fn open(port: u16, ca: &Path, count: usize) -> Result<Self> {
         let (cancel, open, tls) =
             (CancellationToken::new(), Arc::new(AtomicUsize::new(0)), tls_config(ca)?);
-        let arrivals = Arrivals::default();
+        let (arrivals, attempts) = (Arrivals::default(), Attempts::default());
         let (opened, opening) = channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -83,6 +97,7 @@ impl Streams {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             tls,
             arrivals: Arc::clone(&arrivals),
+            attempts: Arc::clone(&attempts),
             open: Arc::clone(&open),
             cancel: cancel.clone(),
             tasks: TaskTracker::new(),
@@ -97,7 +112,7 @@ impl Streams {
                 connector.tasks.wait().await;
             });
         });
-        let streams = Self { count, cancel, open, arrivals, thread: Some(thread) };
+        let streams = Self { count, cancel, open, arrivals, attempts, thread: Some(thread) };
         opening.recv_timeout(OPEN_TIMEOUT).context("open streams: timed out")??;
         Ok(streams)
     }
@@ -107,6 +122,11 @@ impl Streams {
         self.open.load(Ordering::SeqCst)
     }
 
+    /// When streams that had ended were tried to open again, since the last call.
+    pub(crate) fn take_attempts(&self) -> Vec<Instant> {
+        take(&self.attempts)
+    }
+
     /// Waits until every stream received at least this generation. Returns when each one did.
     pub(crate) fn wait_until_all_hold(
         &self,
@@ -114,12 +134,14 @@ impl Streams {
         timeout: Duration,
     ) -> Result<Vec<Instant>> {
         let end = Instant::now() + timeout;
-        let mut times = Vec::with_capacity(self.count);
+        let mut times = BTreeMap::new();
         loop {
             let arrived = take(&self.arrivals);
-            times.extend(arrived.iter().filter(|it| it.generation >= generation).map(|it| it.at));
+            for it in arrived.iter().filter(|it| it.generation >= generation) {
+                times.entry(it.number).or_insert(it.at);
+            }
             if times.len() >= self.count {
-                return Ok(times);
+                return Ok(times.into_values().collect());
             }
             ensure!(
                 Instant::now() < end,
@@ -148,6 +170,7 @@ struct Connector {
     address: SocketAddr,
     tls: Arc<rustls::ClientConfig>,
     arrivals: Arrivals,
+    attempts: Attempts,
     open: Arc<AtomicUsize>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -166,10 +189,7 @@ impl Connector {
                             .with_context(|| format!("open stream {number}"))?;
                         let follow = connector.clone();
                         connector.tasks.spawn(async move {
-                            follow.open.fetch_add(1, Ordering::SeqCst);
-                            // `open_streams` shows that this one has ended.
-                            let _ = follow.cancel.run_until_cancelled(follow.follow(stream)).await;
-                            follow.open.fetch_sub(1, Ordering::SeqCst);
+                            follow.cancel.run_until_cancelled(follow.keep(number, stream)).await;
                         });
                     }
                     anyhow::Ok(())
@@ -182,11 +202,37 @@ impl Connector {
         Ok(())
     }
 
+    /// Keeps a stream open as an agent does: one that ends is opened again, when the agent's
+    /// schedule says so.
+    async fn keep(&self, number: usize, stream: Upgraded) {
+        let (mut stream, mut failures, mut holds) = (Some(stream), 0u32, Vec::new());
+        loop {
+            let (opened, mut received) = (Instant::now(), false);
+            if let Some(stream) = stream.take() {
+                self.open.fetch_add(1, Ordering::SeqCst);
+                // Why it ended makes no difference: `open_streams` shows that it did.
+                let _ = self.follow((number, stream), &mut holds, &mut received).await;
+                self.open.fetch_sub(1, Ordering::SeqCst);
+            }
+            if schedule::resets_backoff(opened.elapsed(), received) {
+                failures = 0;
+            }
+            failures = failures.saturating_add(1);
+            let (reason, random) = (Disconnect::Unavailable, runtime::backoff::random());
+            sleep(schedule::reconnect_delay(reason, true, failures, random)).await;
+            put(&self.attempts, Instant::now());
+            stream = self.connect(number).await.ok();
+        }
+    }
+
     async fn connect(&self, number: usize) -> Result<Upgraded> {
-        let tcp = TcpStream::connect(self.address).await.context("connect")?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(ServerName::try_from("localhost")?, tcp)
+        let connecting = timeout(schedule::CONNECT_TIMEOUT, TcpStream::connect(self.address));
+        let tcp = connecting.await.context("connect")?.context("connect")?;
+        let handshake = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(ServerName::try_from("localhost")?, tcp);
+        let tls = timeout(schedule::HANDSHAKE_TIMEOUT, handshake)
             .await
+            .context("handshake")?
             .context("handshake")?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(tls)).await.context("open connection")?;
@@ -200,7 +246,10 @@ impl Connector {
             .header(header::UPGRADE, PROTOCOL)
             .header(header::AUTHORIZATION, format!("Bearer {}", token(number)))
             .body(Empty::<Bytes>::new())?;
-        let answer = sender.send_request(request).await.context("request stream")?;
+        let answer = timeout(schedule::LOGIN_TIMEOUT, sender.send_request(request))
+            .await
+            .context("request stream")?
+            .context("request stream")?;
         ensure!(
             answer.status() == StatusCode::SWITCHING_PROTOCOLS,
             "request stream: {}",
@@ -211,18 +260,22 @@ impl Connector {
 
     /// Does what an agent does on its stream, without files. The values are not looked at: what an
     /// agent does with them costs its own node, and not the server's.
-    async fn follow(&self, stream: Upgraded) -> Result<()> {
+    ///
+    /// `held` is what it holds, and `is_served` says whether it has got something.
+    async fn follow(
+        &self,
+        (number, stream): (usize, Upgraded),
+        held: &mut Vec<BundleGeneration>,
+        is_served: &mut bool,
+    ) -> Result<()> {
         let (mut stream, mut received) = (TokioIo::new(stream), Received::default());
-        send(
-            &mut stream,
-            &AgentMessage::Hello {
-                agent: "bench".into(),
-                holds: Vec::new(),
-                refused: Vec::new(),
-                counts_requests: false,
-            },
-        )
-        .await?;
+        let hello = AgentMessage::Hello {
+            agent: "bench".into(),
+            holds: held.clone(),
+            refused: Vec::new(),
+            counts_requests: false,
+        };
+        send(&mut stream, &hello).await?;
         loop {
             while let Some((at, header)) = received.next_header()? {
                 match &*header.kind {
@@ -230,8 +283,9 @@ impl Connector {
                         let holds = header.bundles;
                         let generation =
                             holds.iter().map(|it| it.generation.0).max().unwrap_or_default();
-                        let arrival = Arrival { generation, at };
-                        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
+                        put(&self.arrivals, Arrival { number, generation, at });
+                        held.clone_from(&holds);
+                        *is_served = true;
                         let reload = ReloadOutcome::NotNeeded;
                         send(&mut stream, &AgentMessage::Applied { holds, reload }).await?;
                     }

@@ -50,13 +50,17 @@ impl Connection {
         detail: &str,
     ) -> Result<bool, StreamEnd> {
         let bundles = self.reported_bundles();
-        let is_refused = step == FailedStep::Check;
+        // What cannot become files fails again beside every other bundle's next generation, too. It
+        // is tried once more on each stream, since the agent may have another template by then.
+        let is_refused = matches!(step, FailedStep::Check | FailedStep::Plan);
         if is_refused {
             let names: Vec<_> = bundles.iter().map(|it| &it.name).collect();
             let failed = self.holdings.failed_check(&names, wanted.clone());
             // The others of the snapshot are as they were.
             wanted = if failed.is_empty() { wanted } else { failed };
             self.tell_refused();
+        }
+        if step == FailedStep::Check {
             let subject = self.reporter(&bundles).names(&wanted);
             let note = format!("{subject} failed a check and is not used: {}", sanitize(detail));
             self.publish(PodEventReason::CheckFailed, subject, note);

@@ -12,6 +12,7 @@ mod audit_integrity;
 mod audit_lists;
 mod collector;
 mod crash;
+mod crash_loop;
 mod destroy;
 mod disk;
 mod fault_injection;

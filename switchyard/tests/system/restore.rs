@@ -46,6 +46,23 @@ async fn a_pod_gets_the_generation_that_has_its_number_since() {
     );
 }
 
+/// A new epoch is the statement that what comes back counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_follows_the_ledger_to_the_generation_of_the_backup() {
+    let harness = backed_up().await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
+    let held = agent.hold().await;
+    assert_eq!(held.bundles[0].generation.0, 2);
+    let holds = held.holds();
+    drop(agent);
+    let harness = restore(harness).await;
+    assert_eq!(harness.events("restore").await.len(), 1);
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", holds).await;
+    let (generation, values) = agent.values().await;
+    assert_eq!((generation, values["A"].as_slice()), (1, b"one".as_slice()));
+}
+
 /// The generation of the backup is what it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_keeps_the_generation_that_the_backup_has() {

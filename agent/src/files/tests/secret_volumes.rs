@@ -24,6 +24,14 @@ fn open(volume: &TestVolume) -> SecretVolumes {
     SecretVolumes::open(&[SecretVolume { directory, sources: Vec::new() }]).unwrap()
 }
 
+/// Whether the volumes were changed for these files.
+fn publish(volumes: &mut SecretVolumes, files: &DesiredFiles) -> bool {
+    let held = volumes.hold(files);
+    volumes.publish(files).unwrap();
+    assert!(volumes.hold(files));
+    !held
+}
+
 fn read(volume: &TestVolume, path: &str) -> String {
     fs::read_to_string(volume.path().join(path)).unwrap()
 }
@@ -32,7 +40,7 @@ fn read(volume: &TestVolume, path: &str) -> String {
 fn a_volume_holds_its_files_with_their_modes_at_their_paths() {
     let volume = TestVolume::new();
     let files = [("tls/deep/key", "k", 0o400), ("tls/crt", "c", 0o644), (".netrc", "n", 0o755)];
-    assert!(open(&volume).publish(&filled(1, &files)).unwrap());
+    assert!(publish(&mut open(&volume), &filled(1, &files)));
     for (at, bytes, mode) in files {
         assert_eq!(read(&volume, at), bytes);
         let found = fs::metadata(volume.path().join(at)).unwrap().permissions().mode();
@@ -48,19 +56,19 @@ fn a_volume_is_swapped_as_a_whole_and_only_when_its_files_differ() {
     let volume = TestVolume::new();
     let mut volumes = open(&volume);
     let first = [("a", "1", 0o644), ("d/b", "2", 0o644)];
-    assert!(volumes.publish(&filled(1, &first)).unwrap());
-    assert!(!volumes.publish(&filled(2, &first)).unwrap());
-    assert!(!open(&volume).publish(&filled(2, &first)).unwrap(), "after a restart");
+    assert!(publish(&mut volumes, &filled(1, &first)));
+    assert!(!publish(&mut volumes, &filled(2, &first)));
+    assert!(!publish(&mut open(&volume), &filled(2, &first)), "after a restart");
     let resolved = fs::canonicalize(volume.path().join("d")).unwrap();
-    assert!(volumes.publish(&filled(3, &[("a", "1", 0o644), ("c", "3", 0o644)])).unwrap());
+    assert!(publish(&mut volumes, &filled(3, &[("a", "1", 0o644), ("c", "3", 0o644)])));
     assert_eq!((read(&volume, "a"), read(&volume, "c")), ("1".into(), "3".into()));
     assert!(!volume.path().join("d").exists() && resolved.join("b").exists());
     volumes.remove_previous().unwrap();
     assert_eq!(volume.names(), ["..3", "..data", "a", "c"]);
     // One file less is another generation too, and so are none.
-    assert!(volumes.publish(&filled(4, &[("a", "1", 0o644)])).unwrap());
-    assert!(volumes.publish(&filled(5, &[])).unwrap());
-    assert!(!volumes.publish(&filled(6, &[])).unwrap());
+    assert!(publish(&mut volumes, &filled(4, &[("a", "1", 0o644)])));
+    assert!(publish(&mut volumes, &filled(5, &[])));
+    assert!(!publish(&mut volumes, &filled(6, &[])));
 }
 
 #[test]
@@ -68,8 +76,13 @@ fn the_owner_can_always_read_a_file_of_a_volume() {
     let mode = VolumeFileMode::of_kubelet(0o040, false).unwrap();
     let volume = TestVolume::new();
     let files = filled(1, &[("a", "1", u32::from(mode.bits()))]);
-    open(&volume).publish(&files).unwrap();
-    assert!(!open(&volume).publish(&files).unwrap());
+    publish(&mut open(&volume), &files);
+    assert!(!publish(&mut open(&volume), &files));
+    // Another mode is another file, as it is for kubelet.
+    let files = filled(2, &[("a", "1", 0o644)]);
+    assert!(publish(&mut open(&volume), &files));
+    let mode = fs::metadata(volume.path().join("a")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o644);
 }
 
 #[test]

@@ -142,7 +142,10 @@ async fn log_in(
     let mut connection = pin!(connection.with_upgrades());
     let login = async {
         let response = sender.send_request(request).await.map_err(LoginError::Http)?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let protocol = response.headers().get(header::UPGRADE);
+        let is_stream =
+            protocol.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes()));
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS || !is_stream {
             return Err(read_error_response(response).await);
         }
         hyper::upgrade::on(response).await.map(TokioIo::new).map_err(LoginError::Http)

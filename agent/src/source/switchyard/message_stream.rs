@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::schedule::SEND_TIMEOUT;
+use crate::schedule::{MESSAGE_TIMEOUT, SEND_TIMEOUT};
 
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(SILENCE_SECONDS);
 
@@ -24,6 +24,9 @@ pub enum StreamError {
     /// The server closed it.
     #[error("read stream: closed by the server")]
     Closed,
+    /// The server takes too long to send a message.
+    #[error("read stream: message incomplete after {MESSAGE_TIMEOUT:?}")]
+    Slow,
     /// The server sent nothing for longer than a heartbeat allows.
     #[error("read stream: nothing received for {SILENCE_TIMEOUT:?}")]
     Silent,
@@ -56,6 +59,8 @@ pub(super) struct MessageStream<Io> {
     decoder: Decoder,
     buffer: Zeroizing<Vec<u8>>,
     last_received: Instant,
+    /// When the message that is arriving began.
+    begun: Option<Instant>,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> MessageStream<Io> {
@@ -65,6 +70,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> MessageStream<Io> {
             decoder: Decoder::default(),
             buffer: Zeroizing::new(vec![0; BUFFER_BYTES]),
             last_received: Instant::now(),
+            begun: None,
         }
     }
 
@@ -72,16 +78,24 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> MessageStream<Io> {
     pub(super) async fn next(&mut self) -> Result<ServerMessage, StreamError> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
+                // What follows it in the buffer has arrived just now.
+                self.begun = None;
                 return Ok(ServerMessage::decode(&frame)?);
             }
-            let read =
-                timeout_at(self.last_received + SILENCE_TIMEOUT, self.io.read(&mut self.buffer))
-                    .await;
-            let count = read.map_err(|_| StreamError::Silent)?.map_err(StreamError::Read)?;
+            let (silent, slow) =
+                (self.last_received + SILENCE_TIMEOUT, self.begun.map(|at| at + MESSAGE_TIMEOUT));
+            let until = slow.map_or(silent, |slow| slow.min(silent));
+            let read = timeout_at(until, self.io.read(&mut self.buffer)).await;
+            let late = match slow {
+                Some(slow) if slow < silent => StreamError::Slow,
+                _ => StreamError::Silent,
+            };
+            let count = read.map_err(|_| late)?.map_err(StreamError::Read)?;
             if count == 0 {
                 return Err(StreamError::Closed);
             }
             self.last_received = Instant::now();
+            self.begun.get_or_insert(self.last_received);
             self.decoder.push(&self.buffer[..count]);
             self.buffer[..count].zeroize();
         }
@@ -155,6 +169,34 @@ mod tests {
             }
         }
         assert_eq!(started.elapsed(), SILENCE_TIMEOUT);
+    }
+
+    /// Each byte ends the silence, and still the stream does not wait forever.
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_comes_byte_by_byte_ends_a_stream() {
+        let (mut stream, mut server) = pair();
+        let ping = ServerMessage::Ping.encode().unwrap();
+        let (begun, drip) = (Instant::now(), async {
+            for byte in frame::encode(&[b' '; 1 << 10], &[]).expose() {
+                server.write_u8(*byte).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        tokio::select! {
+            end = stream.next() => assert!(matches!(end, Err(StreamError::Slow)), "{end:?}"),
+            () = drip => panic!("the stream waits for the whole message"),
+        }
+        assert_eq!(begun.elapsed(), MESSAGE_TIMEOUT);
+
+        // Whole messages may come for any time, even cut in two.
+        let (mut stream, mut server) = pair();
+        for _ in 0..20 {
+            let (start, rest) = ping.expose().split_at(5);
+            server.write_all(start).await.unwrap();
+            assert!(timeout(Duration::from_secs(15), stream.next()).await.is_err());
+            server.write_all(rest).await.unwrap();
+            assert!(matches!(stream.next().await, Ok(ServerMessage::Ping)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

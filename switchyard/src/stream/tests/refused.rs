@@ -13,7 +13,11 @@ impl DuplexAgent {
     }
 
     async fn failed_check(&mut self, wanted: &[BundleGeneration]) {
-        let (wanted, step) = (wanted.to_vec(), FailedStep::Check);
+        self.failed(wanted, FailedStep::Check).await;
+    }
+
+    async fn failed(&mut self, wanted: &[BundleGeneration], step: FailedStep) {
+        let wanted = wanted.to_vec();
         let detail = "postgres=URL: the login is refused".to_owned();
         self.send(&AgentMessage::Failed { wanted, step, detail }).await;
     }
@@ -56,7 +60,17 @@ async fn two_bundles() -> TestSwitchyard {
 }
 
 #[tokio::test]
-async fn a_refused_generation_holds_up_no_other_bundle() {
+async fn a_generation_that_failed_a_check_holds_up_no_other_bundle() {
+    holds_up_no_other_bundle(FailedStep::Check).await;
+}
+
+/// A template that fails, a value that cannot be a variable.
+#[tokio::test]
+async fn a_generation_that_cannot_become_files_holds_up_no_other_bundle() {
+    holds_up_no_other_bundle(FailedStep::Plan).await;
+}
+
+async fn holds_up_no_other_bundle(step: FailedStep) {
     let switchyard = two_bundles().await;
     let both = ["api-prod", "web-prod"];
     let mut agent = switchyard.connect(switchyard.admit(pod(), &both).await).await;
@@ -66,7 +80,7 @@ async fn a_refused_generation_holds_up_no_other_bundle() {
     switchyard.write("broken").await;
     let second = agent.hold().await;
     assert_eq!(numbers(&second), [2, 1]);
-    agent.failed_check(&second).await;
+    agent.failed(&second, step).await;
     switchyard.recorded("failed").await;
     switchyard.sends_nothing(&mut agent).await;
     // The other bundle moves, beside what the pod holds of this one.
