@@ -230,7 +230,8 @@ impl Session {
 
     /// Receives a message, however long it takes.
     pub(crate) async fn receive_slowly(&mut self) -> AgentMessage {
-        self.try_receive().await.expect("the agent closed the stream")
+        let message = self.try_receive().await;
+        message.unwrap_or_else(|| panic!("the agent closed the stream"))
     }
 
     /// The next message, or `None` if the agent has closed the stream.

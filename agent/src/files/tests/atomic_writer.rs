@@ -111,7 +111,8 @@ fn payloads_follow_one_another() {
 
 #[test]
 fn any_leftovers_of_a_crash_give_way() {
-    let plants: [(&str, fn(&Path)); 7] = [
+    type Plant = fn(&Path);
+    let plants: [(&str, Plant); 7] = [
         ("a half-written generation", |at| {
             fs::create_dir_all(at.join("..2/a")).unwrap();
             drop(fs::File::create(at.join("..2/a/half")).unwrap());
