@@ -331,6 +331,7 @@ mod tests {
         metrics.refused(true);
         metrics.checked(CheckStage::After, CheckOutcome::Passed);
         metrics.pod_event(PodEventOutcome::Ok);
+        metrics.pod_requests(2, 1);
         metrics.credentials_expiring(1, 2);
         let mut exposition = String::new();
         encode(&mut exposition, &registry).unwrap();

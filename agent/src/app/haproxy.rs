@@ -149,8 +149,8 @@ impl HaproxyApi {
         }
         let (count, mut refused, mut not_found) = (ours.len(), Vec::new(), Vec::new());
         for (name, file) in ours {
-            // One that is broken does not hold up the others. HAProxy 2.6 is not asked about it: with
-            // its refusal it closes a connection that has nothing to do with it.
+            // One that is broken does not hold up the others. HAProxy is not asked about it: 2.6
+            // closes some connection when it refuses a certificate.
             if let Some(fault) = files.get(file).and_then(|pem| pair_fault(pem, files)) {
                 refused.push(format!("{name} ({fault})"));
                 continue;
