@@ -64,7 +64,8 @@ impl VolumesPod {
         command.arg(env!("CARGO_BIN_EXE_enclii-agent"));
         command.env(CONFIG_VARIABLE, self.config.to_json().unwrap());
         command.stderr(Stdio::null()).kill_on_drop(true);
-        command.spawn().expect("strace is needed: tests/stores/test.sh installs it")
+        let spawned = command.spawn();
+        spawned.unwrap_or_else(|error| panic!("tests/stores/test.sh installs strace: {error}"))
     }
 }
 

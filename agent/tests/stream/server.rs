@@ -225,7 +225,8 @@ impl Session {
     }
 
     pub(crate) async fn receive(&mut self) -> AgentMessage {
-        with_timeout(self.try_receive()).await.expect("the agent closed the stream")
+        let message = with_timeout(self.try_receive()).await;
+        message.unwrap_or_else(|| panic!("the agent closed the stream"))
     }
 
     /// The next message, or `None` if the agent has closed the stream.
