@@ -64,9 +64,8 @@ impl VolumesPod {
         command.arg(env!("CARGO_BIN_EXE_enclii-agent"));
         command.env(CONFIG_VARIABLE, self.config.to_json().unwrap());
         command.stderr(Stdio::null()).kill_on_drop(true);
-        command.spawn().unwrap_or_else(|error| {
-            panic!("strace is needed, which tests/stores/test.sh installs: {error}")
-        })
+        let spawned = command.spawn();
+        spawned.unwrap_or_else(|error| panic!("tests/stores/test.sh installs strace: {error}"))
     }
 }
 

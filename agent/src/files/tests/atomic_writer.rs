@@ -5,6 +5,9 @@ use contract::secret_volume::SecretVolume;
 use super::*;
 use crate::plan::VolumeFile;
 
+/// Leaves something in a volume.
+type Plant = fn(&Path);
+
 /// A volume's files, each as `path mode content`.
 type Payload = &'static [&'static str];
 
@@ -111,7 +114,6 @@ fn payloads_follow_one_another() {
 
 #[test]
 fn any_leftovers_of_a_crash_give_way() {
-    type Plant = fn(&Path);
     let plants: [(&str, Plant); 7] = [
         ("a half-written generation", |at| {
             fs::create_dir_all(at.join("..2/a")).unwrap();
