@@ -46,8 +46,8 @@ pub use records::read_status;
 pub use secret_volumes::SecretVolumes;
 
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
-use directory::{Directory, Entry, EntryKind};
-use generation_name::{AGENT_PREFIX, GenerationName};
+use directory::{Directory, Entry, EntryKind, directory_mode};
+use generation_name::{AGENT_PREFIX, GenerationName, unused_name};
 use steps::{DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, VolumeStep};
 use tree::{Node, Tree};
 
@@ -393,24 +393,6 @@ fn current_generation(entry: &Entry, entries: &[Entry]) -> Option<String> {
     (entry.name == DATA_LINK && target.starts_with(AGENT_PREFIX) && exists).then(|| target.clone())
 }
 
-/// A directory name for the generations that is not in use yet.
-fn unused_name(held: &[BundleGeneration], entries: &[Entry]) -> String {
-    let mut name = GenerationName {
-        generations: held.iter().map(|held| (held.generation, held.tag.clone())).collect(),
-        copy: 1,
-    };
-    while entries.iter().any(|entry| entry.name == name.to_string()) {
-        name = name.next_copy();
-    }
-    name.to_string()
-}
-
 fn parse_file_name(name: &str) -> Option<FileName> {
     name.parse::<SecretName>().ok().map(|name| FileName::from(&name))
-}
-
-/// The directory mode that lets the readers of a file list and enter its directory.
-fn directory_mode(file_mode: u32) -> u32 {
-    let readers = file_mode & 0o444;
-    0o200 | readers | readers >> 2
 }

@@ -66,8 +66,8 @@ pub struct SourceChannels {
     pub held: watch::Receiver<Vec<BundleGeneration>>,
     /// Whether the supervisor can count the application's requests.
     pub counts_requests: bool,
-    /// Whether a crash may have left files of other generations in some volumes, so that the current
-    /// generation has to come once more.
+    /// Whether a crash may have left files of other generations in some volumes, so that the
+    /// current generation has to come once more.
     pub is_mixed: bool,
     /// The generations that failed a check. They are not to be sent again.
     pub refused: watch::Receiver<RefusedGenerations>,

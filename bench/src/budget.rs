@@ -54,8 +54,8 @@ pub enum Metric {
     /// From a write until each of 1,000 streams has received it.
     #[serde(rename = "push_1000_p99")]
     Push1000P99,
-    /// The attempts of 5,000 agents in the busiest second after their server ended, beside those of a
-    /// second while it is away for long.
+    /// The attempts of 5,000 agents in the busiest second after their server ended, beside those of
+    /// a second while it is away for long.
     ReconnectPeak,
     /// From the server's return until each of them has what was written since.
     ReconnectFresh,

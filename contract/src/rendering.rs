@@ -16,13 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::MAX_VALUE_BYTES;
 use crate::name::FileName;
+use crate::rendered::FUEL;
 use crate::vault_template::VaultTemplateOptions;
 
 /// The longest header of an answer, in bytes.
 pub const MAX_ANSWER_HEADER_BYTES: usize = 4 << 10;
-
-/// The steps of one template.
-pub const FUEL: u64 = 500_000;
 
 /// The first frame of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

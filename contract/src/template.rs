@@ -8,7 +8,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 use crate::quote::{json_text, properties_text, shell_quoted};
-use crate::rendering::FUEL;
+use crate::rendered::FUEL;
 pub use check::{TemplateFault, TemplateNames, check};
 
 /// How deep loops may nest by recursion.

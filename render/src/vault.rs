@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::Redacted;
-use contract::rendering::{FUEL, TemplateError, TemplateErrorKind};
+use contract::rendered::FUEL;
+use contract::rendering::{TemplateError, TemplateErrorKind};
 use contract::template::TemplateFault;
 use contract::vault_template::{
     self, FUNCTIONS, PKI_CERT, ParsedTemplate, SECRET, VaultTemplateCall, VaultTemplateOptions,

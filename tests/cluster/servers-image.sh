@@ -13,14 +13,16 @@ PACKAGES=(
 )
 # Of the dependencies: what only installs or configures packages, alternatives to another that is
 # there, and what is large and unused (PostgreSQL's compiler, Prometheus' pages, locales).
-LEFT_OUT='^(adduser|cdebconf|debconf|dpkg|init-system-helpers|install-info|.*-perl|perl.*|.*debian.*)$'
+LEFT_OUT='^(adduser|cdebconf|debconf|dpkg|init-system-helpers|install-info)$'
+LEFT_OUT+='|^(.*-perl|perl.*|.*debian.*)$'
 LEFT_OUT+='|^(locales.*|libllvm.*|libz3.*|libjs-.*|fonts-.*|libperl.*|systemd.*|.*-jre|.*-java)$'
 
-# As if nothing were installed: a package from elsewhere that this machine has cannot be downloaded.
+# As if nothing were installed: a package from elsewhere, which this machine has, cannot be
+# downloaded.
 fresh=(-o Dir::State::status=/dev/null)
 closure() {
-	apt-cache "${fresh[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
-		--no-replaces --no-enhances "${PACKAGES[@]}" |
+	apt-cache "${fresh[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts \
+		--no-breaks --no-replaces --no-enhances "${PACKAGES[@]}" |
 		grep '^[a-z0-9]' | grep -Ev "$LEFT_OUT" | sort -u
 }
 
@@ -31,7 +33,8 @@ if [[ ${#packages[@]} == 0 ]]; then
 	mapfile -t packages < <(closure)
 fi
 [[ ${#packages[@]} -gt 0 ]] || die "no package of ${PACKAGES[*]} is known"
-key=$({ cat "$0"; apt-cache "${fresh[@]}" policy "${packages[@]}" | grep Candidate; } | sha256sum | cut -c1-10)
+versions() { apt-cache "${fresh[@]}" policy "${packages[@]}" | grep Candidate; }
+key=$({ cat "$0" && versions; } | sha256sum | cut -c1-10)
 out=$CACHE/servers-$key.tar
 if [[ -e $out ]]; then
 	echo "$out"
@@ -42,7 +45,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/debs" "$work/root"
 chmod 755 "$work/root"
-download() { (cd "$work/debs" && apt-get -qq "${fresh[@]}" download "${packages[@]}" >/dev/null 2>"$work/log"); }
+download() {
+	(cd "$work/debs" && apt-get -qq "${fresh[@]}" download "${packages[@]}" >/dev/null 2>"$work/log")
+}
 # A package that a mirror no longer has: its list is old.
 download || { apt-get -qq update >/dev/null && download; } ||
 	{ cat "$work/log" >&2 && die "could not download ${PACKAGES[*]}"; }

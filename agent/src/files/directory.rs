@@ -207,6 +207,12 @@ impl Directory {
     }
 }
 
+/// The directory mode that lets the readers of a file list and enter its directory.
+pub(super) fn directory_mode(file_mode: u32) -> u32 {
+    let readers = file_mode & 0o444;
+    0o200 | readers | readers >> 2
+}
+
 fn ignore_not_found(result: rustix::io::Result<()>) -> io::Result<()> {
     match result {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
+use contract::stream::BundleGeneration;
 use contract::{Generation, GenerationTag};
+
+use super::directory::Entry;
 
 /// The prefix of every name in the volume that belongs to the agent.
 pub(super) const AGENT_PREFIX: &str = "..";
@@ -78,6 +81,18 @@ impl fmt::Display for GenerationName {
         }
         if self.copy > 1 { write!(f, "_{}", self.copy) } else { Ok(()) }
     }
+}
+
+/// A directory name for the generations that is not in use yet.
+pub(super) fn unused_name(held: &[BundleGeneration], entries: &[Entry]) -> String {
+    let mut name = GenerationName {
+        generations: held.iter().map(|held| (held.generation, held.tag.clone())).collect(),
+        copy: 1,
+    };
+    while entries.iter().any(|entry| entry.name == name.to_string()) {
+        name = name.next_copy();
+    }
+    name.to_string()
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ impl SecretsVolume {
         self.root.remove_file(PROVEN_FILE).map_err(VolumeError::Proven)
     }
 
-    /// Whether the record of a generation that works is there: another one is about to replace it, or
-    /// has, and is not known to work yet.
+    /// Whether the record of a generation that works is there: another one is about to replace it,
+    /// or has, and is not known to work yet.
     pub(super) fn has_proven_record(&self) -> bool {
         self.root.read(PROVEN_FILE, MAX_NAME_BYTES).is_ok()
     }

@@ -18,7 +18,7 @@ use crate::server::with_timeout;
 
 /// What Vault does with each request, instead of what it should.
 #[derive(Clone, Copy, Debug)]
-enum Misbehaviour {
+enum VaultMisbehaviour {
     Cut,
     Mute,
     Drip,
@@ -29,34 +29,34 @@ enum Misbehaviour {
     Json(&'static str),
 }
 
-const ALL: &[Misbehaviour] = &[
-    Misbehaviour::Cut,
-    Misbehaviour::Mute,
-    Misbehaviour::Drip,
-    Misbehaviour::Endless("HTTP/1.1 200 OK\r\nx: y"),
-    Misbehaviour::Endless("HTTP/1.1 200 OK\r\n\r\n{\"data\":["),
-    Misbehaviour::Endless("HTTP/1.1 103 Early Hints\r\n\r\n"),
-    Misbehaviour::Answer("\u{16}\u{3}\u{1}\u{0}garbage\r\n\r\n"),
-    Misbehaviour::Answer("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n"),
-    Misbehaviour::Answer("HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:9/\r\n\r\n"),
-    Misbehaviour::Answer("HTTP/1.1 204 No Content\r\n\r\n"),
-    Misbehaviour::Answer("HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n"),
-    Misbehaviour::Answer("HTTP/1.1 418 Teapot\r\ncontent-length: 5\r\n\r\nshort"),
-    Misbehaviour::Answer("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"),
-    Misbehaviour::Json(""),
-    Misbehaviour::Json("null"),
-    Misbehaviour::Json("[[[[[[[["),
-    Misbehaviour::Json(r#"{"data":null}"#),
-    Misbehaviour::Json(r#"{"data":{"data":{"x":{"y":1}},"metadata":7},"auth":[]}"#),
-    Misbehaviour::Json(r#"{"data":{"current_version":-1,"versions":{"x":{}}}}"#),
-    Misbehaviour::Json(r#"{"data":{"current_version":18446744073709551615,"versions":{}}}"#),
-    Misbehaviour::Json("<html>log in to the network first</html>"),
+const ALL: &[VaultMisbehaviour] = &[
+    VaultMisbehaviour::Cut,
+    VaultMisbehaviour::Mute,
+    VaultMisbehaviour::Drip,
+    VaultMisbehaviour::Endless("HTTP/1.1 200 OK\r\nx: y"),
+    VaultMisbehaviour::Endless("HTTP/1.1 200 OK\r\n\r\n{\"data\":["),
+    VaultMisbehaviour::Endless("HTTP/1.1 103 Early Hints\r\n\r\n"),
+    VaultMisbehaviour::Answer("\u{16}\u{3}\u{1}\u{0}garbage\r\n\r\n"),
+    VaultMisbehaviour::Answer("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n"),
+    VaultMisbehaviour::Answer("HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:9/\r\n\r\n"),
+    VaultMisbehaviour::Answer("HTTP/1.1 204 No Content\r\n\r\n"),
+    VaultMisbehaviour::Answer("HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n"),
+    VaultMisbehaviour::Answer("HTTP/1.1 418 Teapot\r\ncontent-length: 5\r\n\r\nshort"),
+    VaultMisbehaviour::Answer("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"),
+    VaultMisbehaviour::Json(""),
+    VaultMisbehaviour::Json("null"),
+    VaultMisbehaviour::Json("[[[[[[[["),
+    VaultMisbehaviour::Json(r#"{"data":null}"#),
+    VaultMisbehaviour::Json(r#"{"data":{"data":{"x":{"y":1}},"metadata":7},"auth":[]}"#),
+    VaultMisbehaviour::Json(r#"{"data":{"current_version":-1,"versions":{"x":{}}}}"#),
+    VaultMisbehaviour::Json(r#"{"data":{"current_version":18446744073709551615,"versions":{}}}"#),
+    VaultMisbehaviour::Json("<html>log in to the network first</html>"),
 ];
 
 #[derive(Default)]
 struct State {
     version: u64,
-    misbehaviour: Option<Misbehaviour>,
+    misbehaviour: Option<VaultMisbehaviour>,
     requests: usize,
 }
 
@@ -84,7 +84,7 @@ impl FakeVault {
         Self { address, state, _running: running }
     }
 
-    fn begins(&self, misbehaviour: Option<Misbehaviour>) {
+    fn begins(&self, misbehaviour: Option<VaultMisbehaviour>) {
         let mut state = self.state.lock().unwrap();
         (state.misbehaviour, state.requests) = (misbehaviour, 0);
     }
@@ -110,20 +110,20 @@ async fn serve(mut tcp: TcpStream, state: &Mutex<State>) -> std::io::Result<()> 
         };
         match misbehaviour {
             None => answer(&mut tcp, &proper_answer(&path, version).to_string()).await?,
-            Some(Misbehaviour::Json(text)) => answer(&mut tcp, text).await?,
-            Some(Misbehaviour::Cut) => return Ok(()),
-            Some(Misbehaviour::Mute) => sleep(Duration::from_secs(60)).await,
-            Some(Misbehaviour::Answer(text)) => {
+            Some(VaultMisbehaviour::Json(text)) => answer(&mut tcp, text).await?,
+            Some(VaultMisbehaviour::Cut) => return Ok(()),
+            Some(VaultMisbehaviour::Mute) => sleep(Duration::from_secs(60)).await,
+            Some(VaultMisbehaviour::Answer(text)) => {
                 tcp.write_all(text.as_bytes()).await?;
                 return tcp.shutdown().await;
             }
-            Some(Misbehaviour::Drip) => {
+            Some(VaultMisbehaviour::Drip) => {
                 for byte in "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".bytes() {
                     tcp.write_u8(byte).await?;
                     sleep(Duration::from_secs(1)).await;
                 }
             }
-            Some(Misbehaviour::Endless(text)) => loop {
+            Some(VaultMisbehaviour::Endless(text)) => loop {
                 let repeated = text.repeat(300);
                 tcp.write_all(repeated.as_bytes()).await?;
                 sleep(Duration::from_millis(5)).await;
@@ -194,7 +194,7 @@ async fn until_file(pod: &Pod, text: &str, case: &str) {
     assert!(waited.is_ok(), "{case}: X is {:?}, not {text}", pod.file("X"));
 }
 
-async fn survives(misbehaviour: Misbehaviour) {
+async fn survives(misbehaviour: VaultMisbehaviour) {
     let case = format!("{misbehaviour:?}");
     let (pod, vault) = (Pod::new(), FakeVault::start().await);
     let _agent = start(&pod, &vault);

@@ -11,8 +11,8 @@ use crate::template::TemplateFault;
 /// The most `else` of one template. The parser calls itself for each `else if`, without a bound.
 const MAX_ELSE: usize = 128;
 
-/// What the action after a template prints. The parser takes an `end` that is missing for one at the
-/// end, and leaves out what follows one too many: then this action is not where it should be.
+/// What the action after a template prints. The parser takes an `end` that is missing for one at
+/// the end, and leaves out what follows one too many: then this action is not where it should be.
 const LAST: &str = "end of the template";
 
 /// The longest message of the parser that is shown, in characters.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use contract::rendering::FUEL;
+use contract::rendered::FUEL;
 use gotmpl::Value;
 
 use super::answer::{json, value};

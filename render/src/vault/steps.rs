@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::rendering::{FUEL, TemplateError, TemplateErrorKind};
+use contract::rendered::FUEL;
+use contract::rendering::{TemplateError, TemplateErrorKind};
 use gotmpl::parse::{
     ActionNode, BranchNode, CommandNode, Expr, ListNode, Node, Number, PipeNode, Pos, SmolStr,
 };

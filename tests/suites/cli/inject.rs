@@ -90,7 +90,8 @@ fn a_bundle_that_maps_to_vault_is_injected_offline() {
     let manifest = harness.file("pod.yaml", POD);
     let config = harness.file(
         "webhook.yaml",
-        b"source: vault\nvaultAddress: https://vault:8200\nvaultRole: '{namespace}_{service_account}'\n",
+        b"source: vault\nvaultAddress: https://vault:8200\n\
+          vaultRole: '{namespace}_{service_account}'\n",
     );
     let bundle = harness.file(
         "bundle.yaml",
@@ -290,8 +291,8 @@ fn each_annotation_is_explained() {
         CronJob report (line 2)\n\
         ANNOTATION                                      HERE  OUTCOME\n\
         vault.hashicorp.com/agent-inject                used  the pod gets an agent\n\
-        vault.hashicorp.com/agent-inject-secret-smtp    used  file /vault/secrets/smtp; its template \
-        says what is read\n\
+        vault.hashicorp.com/agent-inject-secret-smtp    used  file /vault/secrets/smtp; its \
+        template says what is read\n\
         vault.hashicorp.com/agent-inject-template-smtp  used  renders /vault/secrets/smtp\n\
         vault.hashicorp.com/agent-pre-populate-only     used  no sidecar stays\n\
         vault.hashicorp.com/role                        used  logs in as report\n";

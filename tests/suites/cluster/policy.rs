@@ -4,6 +4,7 @@
 mod changes;
 mod edit;
 mod first;
+mod harmless;
 mod hostile;
 mod reserved;
 mod restarting;
@@ -20,7 +21,8 @@ use crate::harness::{STEP_TIMEOUT, exclusive, kubernetes_minor, project, shared}
 use changes::{Change, changes};
 use edit::agent;
 use first::FIRST;
-use hostile::{HARMLESS, HOSTILE, Hostile};
+use harmless::HARMLESS;
+use hostile::{HOSTILE, Hostile};
 use reserved::RESERVED;
 use restarting::{RESTARTING, restarts_all};
 

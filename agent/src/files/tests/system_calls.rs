@@ -138,7 +138,7 @@ fn killed_at_any_call_of_a_write_or_of_a_way_back() {
                 break;
             }
         }
-        // It was killed before, between and after the swaps, of which that of the secrets' volume is
+        // It was killed before, between and after the swaps, of which the secrets' volume's is
         // the last one, on both ways.
         let expected: &[[u64; 2]] = match works {
             true => &[[1, 1], [1, 2], [2, 2]],

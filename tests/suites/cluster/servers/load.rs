@@ -175,7 +175,8 @@ impl Load {
         let client = |number: u32| {
             let (stop, counts, tls) = (Arc::clone(&stop), Arc::clone(&counts), Arc::clone(tls));
             std::thread::spawn(move || {
-                Client { protocol, address, tls, number, connection: None }.run(&stop, &counts);
+                LoadedClient { protocol, address, tls, number, connection: None }
+                    .run(&stop, &counts);
             })
         };
         let clients = (0..CLIENTS).map(client).collect();
@@ -195,7 +196,7 @@ impl Drop for Load {
     }
 }
 
-struct Client {
+struct LoadedClient {
     protocol: Protocol,
     address: SocketAddr,
     tls: Arc<ClientConfig>,
@@ -203,7 +204,7 @@ struct Client {
     connection: Option<Connection>,
 }
 
-impl Client {
+impl LoadedClient {
     fn run(mut self, stop: &AtomicBool, counts: &Mutex<Counts>) {
         let pause = Duration::from_secs(1) * CLIENTS / REQUESTS_PER_SECOND;
         let mut next = Instant::now() + pause * self.number / CLIENTS;
