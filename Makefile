@@ -58,7 +58,7 @@ build: ## build every program as it ships, statically linked and optimized, into
 		$(OUT)/agent/enclii-login-check target/bin/
 
 .PHONY: demo
-demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it running, VAULT=1 shows Vault in switchyard's place
+demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it, VAULT=1: Vault only
 	@printf 'Building the programs: a few minutes the first time, seconds after that.\n'
 	@$(MAKE) programs
 	@$(if $(VAULT),$(MAKE) vault-program)

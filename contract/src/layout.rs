@@ -93,7 +93,8 @@ pub const SERVICE_ACCOUNT_SUBDIRECTORY: &str = "serviceaccount";
 /// The variable with the agent's configuration (JSON, see [`crate::agent_config`]).
 pub const CONFIG_VARIABLE: &str = "ENCLII_AGENT_CONFIG";
 
-/// The longest agent configuration, in bytes: the kernel takes 128 KiB for a variable with its name.
+/// The longest agent configuration, in bytes: the kernel takes 128 KiB for a variable with its
+/// name.
 pub const MAX_CONFIG_BYTES: usize = (128 << 10) - 64;
 
 /// The variable with the pod's UID, in the agent and in the container that gets the signal: with

@@ -76,7 +76,7 @@ keys! {
     switchyard_address: HttpsAddress => |config, address| config.switchyard = address.into();
     /// Vault's address; `pods.enclii.io` has to accept it too
     vault_address: VaultAddress => |config, address| config.vault.address = Some(address);
-    /// The CAs that may have signed Vault's certificate, PEM; else those of ConfigMap `enclii-trust`
+    /// The CAs of Vault's certificate, PEM; else those of the ConfigMap `enclii-trust`
     vault_ca: PemCertificates => |config, ca| config.vault.ca = Some(ca);
     /// The namespace of Vault Enterprise or OpenBao
     vault_namespace: VaultPath => |config, namespace| config.vault.namespace = Some(namespace);

@@ -25,6 +25,7 @@ mod proc_stat;
 pub mod process;
 pub mod proxy;
 pub mod random;
+mod ready;
 pub mod sample;
 pub mod switchyard;
 pub mod token_review;

@@ -16,6 +16,7 @@ use crate::http;
 use crate::loopback_webhook::LoopbackWebhook;
 use crate::port::free_port;
 use crate::process::{Process, program};
+use crate::ready::ready;
 use crate::wait;
 
 /// A pod's identity, which its token stands for.
@@ -218,16 +219,6 @@ pub(crate) fn switchyard_ready(process: &mut Process, admin: u16, ca: &Path) -> 
         process.check()?;
         Ok(ca.exists().then_some(()))
     })
-}
-
-pub(crate) fn ready(process: &mut Process, admin: u16) -> Result<()> {
-    let client = http::plain_client()?;
-    let url = format!("http://127.0.0.1:{admin}/readyz");
-    wait::until("a server to become ready", Duration::from_secs(60), || {
-        process.check()?;
-        Ok(client.get(&url).send().ok().filter(|answer| answer.status().is_success()).map(drop))
-    })
-    .map_err(|error| anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()))
 }
 
 fn identities_file(places: &[NamespaceScope<'_>], identities: &[Identity]) -> Value {

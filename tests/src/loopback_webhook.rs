@@ -8,9 +8,9 @@ use reqwest::blocking::Client;
 use serde_json::Value;
 
 use crate::http;
-use crate::loopback::ready;
 use crate::port::free_port;
 use crate::process::{Process, program};
+use crate::ready::ready;
 
 /// A running webhook.
 pub struct LoopbackWebhook {

@@ -2,8 +2,8 @@
 //! source and the operator's configuration has no CA of its own.
 //!
 //! In a cluster it comes from a ConfigMap ([`config_map`]), which switchyard publishes or the
-//! operator fills, without a cluster from a directory ([`directory`]). Invalid content is not used, and the last good CA
-//! stays.
+//! operator fills, without a cluster from a directory ([`directory`]). Invalid content is not
+//! used, and the last good CA stays.
 
 pub mod config_map;
 pub mod directory;

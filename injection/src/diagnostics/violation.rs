@@ -57,8 +57,8 @@ pub(crate) enum Violation {
     NoMapping { bundle: BundleRef, map: String },
     #[error(
         "annotation {}: bundle {bundle} does not say where these keys are in Vault, or not in a \
-         form or length that this webhook takes: {keys}: map them in spec.vault of the SecretBundle, as with \
-         `{map}`, or take them out of the object",
+         form or length that this webhook takes: {keys}: map them in spec.vault of the \
+         SecretBundle, as with `{map}`, or take them out of the object",
         annotations::SECRETS
     )]
     UnmappedKeys { bundle: BundleRef, keys: String, map: String },

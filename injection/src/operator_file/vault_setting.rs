@@ -28,7 +28,10 @@ macro_rules! texts {
 texts! {
     VaultAddress: {
         "type": "string",
-        "pattern": "^(https://[^/@?#\"'\\\\ ]+|http://(127\\.0\\.0\\.1|\\[::1\\]|localhost):[0-9]+)/*$",
+        "pattern": concat!(
+            "^(https://[^/@?#\"'\\\\ ]+",
+            "|http://(127\\.0\\.0\\.1|\\[::1\\]|localhost):[0-9]+)/*$",
+        ),
         "examples": ["https://vault.vault.svc:8200"],
     };
     PemCertificates: {

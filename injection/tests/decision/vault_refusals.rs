@@ -89,8 +89,8 @@ fn a_bundle_that_is_not_there_is_to_be_created() {
     assert_eq!(
         refused_by(&pod, &vault_config()),
         "annotation enclii.io/secrets: bundle web-prod does not exist in namespace shop-prod yet: \
-         create the SecretBundle web-prod there, whose spec.vault says where each of its keys is in \
-         Vault; the pod is admitted as soon as it exists"
+         create the SecretBundle web-prod there, whose spec.vault says where each of its keys is \
+         in Vault; the pod is admitted as soon as it exists"
     );
 }
 
@@ -102,8 +102,8 @@ fn a_listed_variable_needs_a_mapping_too() {
     );
     let found = refused_by(&pod, &vault_config());
     let expected = format!(
-        "annotation enclii.io/env: TOKEN is in no bundle of the pod, so nothing says where it is in \
-         Vault: map it with {}, or take it out of the annotation",
+        "annotation enclii.io/env: TOKEN is in no bundle of the pod, so nothing says where it is \
+         in Vault: map it with {}, or take it out of the annotation",
         MAP.replace("KEY", "TOKEN")
     );
     assert_eq!(found, expected);

@@ -90,7 +90,8 @@ fn a_bundle_that_maps_to_vault_is_injected_offline() {
     let manifest = harness.file("pod.yaml", POD);
     let config = harness.file(
         "webhook.yaml",
-        b"source: vault\nvaultAddress: https://vault:8200\nvaultRole: '{namespace}_{service_account}'\n",
+        b"source: vault\nvaultAddress: https://vault:8200\n\
+            vaultRole: '{namespace}_{service_account}'\n",
     );
     let bundle = harness.file(
         "bundle.yaml",

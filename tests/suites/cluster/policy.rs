@@ -7,6 +7,7 @@ mod first;
 mod hostile;
 mod reserved;
 mod restarting;
+mod vault;
 
 use std::collections::BTreeSet;
 
@@ -23,6 +24,7 @@ use first::FIRST;
 use hostile::{HARMLESS, HOSTILE, Hostile};
 use reserved::RESERVED;
 use restarting::{RESTARTING, restarts_all};
+use vault::VAULT;
 
 pub(crate) const DRY: &str = "dryRun=All";
 const POLICIES: [&str; 2] = ["pods.enclii.io", "reserved.enclii.io"];
@@ -195,7 +197,7 @@ fn without_the_webhook_every_hostile_pod_is_refused_and_each_refusal_is_seen() {
         let answer = place.create(&changed(&place.injected, restarts_all)).unwrap();
         assert!(answer.is_admitted(), "{}", answer.message());
     }
-    let of_injected = HOSTILE.iter().chain(FIRST).chain(with_rules);
+    let of_injected = HOSTILE.iter().chain(FIRST).chain(VAULT).chain(with_rules);
     let tables = of_injected.map(|it| (it, &place.injected));
     for (case, base) in tables.chain(RESERVED.iter().map(|it| (it, &plain))) {
         let hostile = changed(base, case.change);
@@ -298,7 +300,7 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
     let stored = place.api.patch(&path, DRY, &json!({})).unwrap().body;
     let mut refused = 0;
     let with_rules = if has_restart_rules() { RESTARTING } else { &[] };
-    for Hostile { name, change, .. } in HOSTILE.iter().chain(FIRST).chain(with_rules) {
+    for Hostile { name, change, .. } in HOSTILE.iter().chain(FIRST).chain(VAULT).chain(with_rules) {
         let mut fresh = changed(&place.injected, *change);
         // A client's update starts from what is stored.
         let mut update = changed(&stored, *change);
@@ -327,7 +329,7 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
     }
     println!(
         "{refused} of {} requests refused, the rest harmless",
-        (HOSTILE.len() + FIRST.len()) * 5
+        (HOSTILE.len() + FIRST.len() + VAULT.len()) * 5
     );
 }
 

@@ -23,7 +23,7 @@ path "secret/data/shop/*"     { capabilities = ["read"] }
 path "secret/metadata/shop/*" { capabilities = ["read"] }
 "#;
 
-struct Setup {
+struct VaultOnly {
     namespace: Namespace,
     vault: VaultForPods,
     app: App,
@@ -31,7 +31,7 @@ struct Setup {
     _source: VaultAsSource,
 }
 
-impl Setup {
+impl VaultOnly {
     /// An application whose webhook has Vault as the source, with a first value.
     fn start() -> Option<Self> {
         let namespace = Namespace::create(&project("vaultonly"), &[]).unwrap();
@@ -97,7 +97,7 @@ impl Setup {
 #[test]
 fn an_application_lives_on_vault_alone() {
     let (_cluster, _guard) = exclusive();
-    let Some(setup) = Setup::start() else { return };
+    let Some(setup) = VaultOnly::start() else { return };
     let first = setup.put("first");
     setup.app.deploy().unwrap_or_else(|error| {
         panic!("{error}\n{}", describe(setup.namespace.name()));
@@ -120,7 +120,7 @@ fn an_application_lives_on_vault_alone() {
 
 /// Rotation, deletion, a sealed Vault: the application is told of what is new, and keeps what it
 /// has.
-fn rotates_and_keeps(setup: &Setup) {
+fn rotates_and_keeps(setup: &VaultOnly) {
     let before = setup.app.states().unwrap();
     let second = setup.put("second");
     setup.holds(&second);
@@ -151,7 +151,7 @@ fn rotates_and_keeps(setup: &Setup) {
 }
 
 /// A service account without a role of its own gets nothing, and its pod says why.
-fn a_role_that_is_not_there_is_said(setup: &Setup) {
+fn a_role_that_is_not_there_is_said(setup: &VaultOnly) {
     let namespace = setup.namespace.name();
     service_account(namespace, "stranger").unwrap();
     let mut spec = pod_spec(&[("DATABASE_URL", "x")]);
@@ -173,7 +173,7 @@ fn a_role_that_is_not_there_is_said(setup: &Setup) {
 
 /// The API server takes the pod that the webhook makes, and not when it goes to another Vault than
 /// the policy has. What else the policy looks at: the module `policy`.
-fn what_the_policy_says(setup: &Setup, running: &str) {
+fn what_the_policy_says(setup: &VaultOnly, running: &str) {
     if kubernetes_minor() < 30 {
         return;
     }

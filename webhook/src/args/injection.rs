@@ -114,8 +114,8 @@ impl InjectionArgs {
     }
 }
 
-/// The configuration without a flag or a file, and without the CA that agents trust. `key_names` says which
-/// names of a bundle's keys those who ask may learn.
+/// The configuration without a flag or a file, and without the CA that agents trust. `key_names`
+/// says which names of a bundle's keys those who ask may learn.
 #[must_use]
 pub fn default_config(namespace: String, key_names: KeyNames) -> InjectionConfig {
     let config = InjectionConfig::new(AGENT_IMAGE.to_owned(), SWITCHYARD.to_owned(), String::new());

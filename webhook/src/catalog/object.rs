@@ -96,7 +96,9 @@ mod tests {
     fn a_mapping_that_no_agent_can_be_given_is_not_kept() {
         let of = |length: usize| {
             let parameters = json!({ "common_name": "a".repeat(length) });
-            let pki = json!({ "type": "pki", "path": "pki/issue/a", "field": "b", "parameters": parameters });
+            let pki = json!({
+                "type": "pki", "path": "pki/issue/a", "field": "b", "parameters": parameters,
+            });
             from_value(&json!({ "spec": { "vault": { "A": pki } } })).unwrap().vault["A"].is_some()
         };
         assert!(of(1000));

@@ -1,5 +1,5 @@
-//! The CA that agents trust from a ConfigMap, by a watch: a new CA is used as soon as switchyard, or
-//! whoever fills the ConfigMap, writes it.
+//! The CA that agents trust from a ConfigMap, by a watch: a new CA is used as soon as switchyard,
+//! or whoever fills the ConfigMap, writes it.
 //!
 //! The watch selects the ConfigMap by name, so a Role with `resourceNames` is enough.
 
@@ -47,7 +47,8 @@ pub async fn run(
                         current = pem;
                     }
                     Err(error) => {
-                        tracing::warn!(error = %ErrorChain(&error), "waiting for the CA that agents trust");
+                        let error = ErrorChain(&error);
+                        tracing::warn!(%error, "waiting for the CA that agents trust");
                     }
                 },
                 Ok(None) => tracing::warn!(config_map = name, "the ConfigMap does not exist"),

@@ -30,7 +30,8 @@ pub async fn run(directory: PathBuf, state: WebhookState, stop: CancellationToke
                 Ok(pem) if pem == current => {}
                 Ok(pem) => {
                     state.set_trust(pem.clone());
-                    tracing::info!(directory = %directory.display(), "the CA that agents trust loaded");
+                    let directory = directory.display();
+                    tracing::info!(%directory, "the CA that agents trust loaded");
                     current = pem;
                 }
                 Err(error) => warnings.warn("waiting for the CA that agents trust", &error),
