@@ -8,6 +8,7 @@ mod harmless;
 mod hostile;
 mod reserved;
 mod restarting;
+mod vault;
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,7 @@ use harmless::HARMLESS;
 use hostile::{HOSTILE, Hostile};
 use reserved::RESERVED;
 use restarting::{RESTARTING, restarts_all};
+use vault::VAULT;
 
 pub(crate) const DRY: &str = "dryRun=All";
 const POLICIES: [&str; 2] = ["pods.enclii.io", "reserved.enclii.io"];
@@ -197,7 +199,7 @@ fn without_the_webhook_every_hostile_pod_is_refused_and_each_refusal_is_seen() {
         let answer = place.create(&changed(&place.injected, restarts_all)).unwrap();
         assert!(answer.is_admitted(), "{}", answer.message());
     }
-    let of_injected = HOSTILE.iter().chain(FIRST).chain(with_rules);
+    let of_injected = HOSTILE.iter().chain(FIRST).chain(VAULT).chain(with_rules);
     let tables = of_injected.map(|it| (it, &place.injected));
     for (case, base) in tables.chain(RESERVED.iter().map(|it| (it, &plain))) {
         let hostile = changed(base, case.change);
@@ -300,7 +302,7 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
     let stored = place.api.patch(&path, DRY, &json!({})).unwrap().body;
     let mut refused = 0;
     let with_rules = if has_restart_rules() { RESTARTING } else { &[] };
-    for Hostile { name, change, .. } in HOSTILE.iter().chain(FIRST).chain(with_rules) {
+    for Hostile { name, change, .. } in HOSTILE.iter().chain(FIRST).chain(VAULT).chain(with_rules) {
         let mut fresh = changed(&place.injected, *change);
         // A client's update starts from what is stored.
         let mut update = changed(&stored, *change);
@@ -329,7 +331,7 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
     }
     println!(
         "{refused} of {} requests refused, the rest harmless",
-        (HOSTILE.len() + FIRST.len()) * 5
+        (HOSTILE.len() + FIRST.len() + VAULT.len()) * 5
     );
 }
 

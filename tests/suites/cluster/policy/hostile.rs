@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::edit::{
-    agent, app, configuration, filled_volume, from_vault, init, list, mark, mount, mount_in_agent,
-    place_first, remove, replace_in_configuration, status, token, variable, volume,
+    agent, app, configuration, filled_volume, init, list, mark, mount, mount_in_agent, place_first,
+    remove, replace_in_configuration, status, token, variable, volume,
 };
 
 /// A change of a pod.
@@ -30,9 +30,7 @@ pub(super) const NOT_A_SIDECAR: &str = "not a sidecar as the webhook makes it";
 const NOT_AN_INIT: &str = "not an init container as the webhook makes it";
 const PROBE: &str = "has a probe or another termination message path";
 pub(super) const SECURITY: &str = "securityContext is not the webhook's";
-const CONFIGURATION: &str = "not one that the webhook writes";
-const VAULT_LOGIN: &str = "does not log in to Vault as the webhook has it";
-const VAULT_TOKEN: &str = "audience of the agent's login to Vault";
+pub(super) const CONFIGURATION: &str = "not one that the webhook writes";
 const VARIABLE: &str = "changes what a program does";
 const SECRETS_MOUNT: &str = "does not mount the secrets";
 const TOKEN_MOUNT: &str = "does not mount its token";
@@ -178,25 +176,6 @@ pub(super) const HOSTILE: &[Hostile] = &[
     hostile("a source before the source", CONFIGURATION, |pod| {
         let evil = r#"{"source":{"type":"switchyard","address":"https://evil"},"version""#;
         replace_in_configuration(pod, r#"{"version""#, evil);
-    }),
-    hostile("a source that the operator does not have", CONFIGURATION, from_vault),
-    hostile("a login to Vault with another token", VAULT_LOGIN, |pod| {
-        from_vault(pod);
-        let kubelets = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-        replace_in_configuration(pod, "/run/enclii/identity/token", kubelets);
-    }),
-    hostile("a second address of Vault", VAULT_LOGIN, |pod| {
-        from_vault(pod);
-        replace_in_configuration(pod, r#""role""#, r#""address":"https://evil","role""#);
-    }),
-    hostile("a second token for Vault", VAULT_TOKEN, |pod| {
-        from_vault(pod);
-        list(&mut pod["spec"]["volumes"]).push(json!({
-            "name": "mine",
-            "projected": {"sources": [
-                {"serviceAccountToken": {"audience": "vault", "path": "token"}}
-            ]}
-        }));
     }),
     hostile("a configuration from elsewhere", CONFIGURATION, |pod| {
         let env = list(&mut agent(pod)["env"]);
