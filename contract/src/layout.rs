@@ -127,6 +127,9 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 /// generations: the one in use, the one being written and the one kept for late readers.
 pub const MAX_POD_BYTES: usize = 8 << 20;
 
+/// The most steps of one template.
+pub const MAX_TEMPLATE_STEPS: u64 = 500_000;
+
 /// The largest number of secrets in one bundle.
 pub const MAX_BUNDLE_SECRETS: usize = 1000;
 

@@ -14,9 +14,6 @@ pub const MAX_FILES: usize = 16;
 /// The longest template, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 256 << 10;
 
-/// The steps of one template.
-pub const FUEL: u64 = 500_000;
-
 /// A file that the agent renders. It lies beside the secrets' files, so it has a name of their
 /// form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

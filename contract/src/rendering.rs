@@ -14,9 +14,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::layout::MAX_VALUE_BYTES;
+use crate::layout::{MAX_TEMPLATE_STEPS, MAX_VALUE_BYTES};
 use crate::name::FileName;
-use crate::rendered::FUEL;
 use crate::vault_template::VaultTemplateOptions;
 
 /// The longest header of an answer, in bytes.
@@ -126,7 +125,7 @@ impl fmt::Display for TemplateErrorKind {
             Self::NotText { name } => {
                 write!(f, "secret {name} is not UTF-8, so a template cannot hold it")
             }
-            Self::TooLong => write!(f, "it takes more than {FUEL} steps"),
+            Self::TooLong => write!(f, "it takes more than {MAX_TEMPLATE_STEPS} steps"),
             Self::TooLarge => write!(f, "it writes more than {MAX_VALUE_BYTES} bytes"),
             Self::Other { what } => f.write_str(what),
         }

@@ -7,8 +7,8 @@ mod check;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
+use crate::layout::MAX_TEMPLATE_STEPS;
 use crate::quote::{json_text, properties_text, shell_quoted};
-use crate::rendered::FUEL;
 pub use check::{TemplateFault, TemplateNames, check};
 
 /// How deep loops may nest by recursion.
@@ -28,7 +28,7 @@ pub fn environment() -> Environment<'static> {
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
-    environment.set_fuel(Some(FUEL));
+    environment.set_fuel(Some(MAX_TEMPLATE_STEPS));
     environment.set_recursion_limit(RECURSION);
     environment.add_filter("json", |text: &str| json_text(text).to_string());
     environment.add_filter("properties", properties_text);

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::Redacted;
-use contract::rendered::FUEL;
+use contract::layout::MAX_TEMPLATE_STEPS;
 use contract::rendering::{TemplateError, TemplateErrorKind};
 use contract::template::TemplateFault;
 use contract::vault_template::{
@@ -49,7 +49,7 @@ pub(crate) fn render(
         true => MissingKey::Error,
         false => MissingKey::ZeroValue,
     };
-    let mut template = template.missing_key(missing).max_range_iters(FUEL);
+    let mut template = template.missing_key(missing).max_range_iters(MAX_TEMPLATE_STEPS);
     for name in FUNCTIONS {
         if let Some(function) = functions::of(name) {
             let steps = Arc::clone(&steps);

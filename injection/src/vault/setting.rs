@@ -44,7 +44,8 @@ pub enum VaultSettingError {
     #[error(
         "parse audience {text:?}: must be printable without a space, quotation mark or backslash, \
          {MAX_AUDIENCE_BYTES} bytes at most, and neither {SWITCHYARD} (switchyard's) nor the API \
-         server's (https://kubernetes.default…), so that the token is good for nothing else than Vault"
+         server's (https://kubernetes.default…), so that the token is good for nothing \
+         else than Vault"
     )]
     Audience {
         /// The text, cut to a length.

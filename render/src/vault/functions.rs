@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use contract::rendered::FUEL;
+use contract::layout::MAX_TEMPLATE_STEPS;
 use gotmpl::Value;
 
 use super::answer::{json, value};
@@ -164,7 +164,7 @@ fn count(arguments: &[Value]) -> Result<Value, &'static str> {
         _ => return Err("needs one integer or two"),
     };
     match u64::try_from(to.saturating_sub(from)) {
-        Ok(FUEL..) => Err("goes on for too long"),
+        Ok(MAX_TEMPLATE_STEPS..) => Err("goes on for too long"),
         _ => Ok(Value::List((from..to).map(Value::Int).collect())),
     }
 }

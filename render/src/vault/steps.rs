@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::rendered::FUEL;
+use contract::layout::MAX_TEMPLATE_STEPS;
 use contract::rendering::{TemplateError, TemplateErrorKind};
 use gotmpl::parse::{
     ActionNode, BranchNode, CommandNode, Expr, ListNode, Node, Number, PipeNode, Pos, SmolStr,
@@ -29,7 +29,7 @@ impl Steps {
         template.func(NOTE, move |arguments| {
             let line = arguments.first().and_then(Value::as_int).unwrap_or_default();
             steps.line.store(usize::try_from(line).unwrap_or_default(), Relaxed);
-            if steps.taken.fetch_add(1, Relaxed) >= FUEL {
+            if steps.taken.fetch_add(1, Relaxed) >= MAX_TEMPLATE_STEPS {
                 return Err(gotmpl::TemplateError::RangeIterLimit);
             }
             Ok(Value::String("".into()))
