@@ -256,8 +256,18 @@ pub async fn run(
         () = stopping.cancelled() => None,
         end = supervisor.run(&mut events) => Some(end),
     };
-    if matches!(end, Some(LoopEnd::Done)) {
-        return supervisor.finish(events, tasks).await;
+    match end {
+        Some(LoopEnd::Done) => {
+            supervisor.finish(events, tasks).await?;
+            tracing::info!("files written once");
+            return Ok(Stopped::Shutdown);
+        }
+        // Switchyard learns why, and not only the pod's termination message.
+        Some(LoopEnd::Denied(reason)) if supervisor.has_rejected_once() => {
+            supervisor.finish(events, tasks).await?;
+            return Err(SupervisorError::Denied(reason));
+        }
+        _ => {}
     }
     let source_stopped = tasks.stopping().is_cancelled();
     tasks.drain(DRAIN_TIMEOUT).await?;

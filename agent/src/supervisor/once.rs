@@ -4,7 +4,7 @@ use runtime::tasks::Tasks;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::{DRAIN_TIMEOUT, LoopEnd, Mode, Stopped, Supervisor, SupervisorError};
+use super::{DRAIN_TIMEOUT, LoopEnd, Mode, Supervisor, SupervisorError};
 use crate::schedule;
 use crate::source::SourceEvent;
 use crate::termination_message;
@@ -28,6 +28,11 @@ impl Supervisor {
         }
     }
 
+    /// Whether the run of an init container is over because of what it was sent.
+    pub(super) fn has_rejected_once(&self) -> bool {
+        self.mode == Mode::Once && self.is_rejected
+    }
+
     /// The end at the deadline. The files of an earlier run in the same pod are good enough.
     pub(super) fn give_up(&self) -> LoopEnd {
         let reason = self.last_reason.clone();
@@ -45,15 +50,13 @@ impl Supervisor {
         self,
         mut events: mpsc::Receiver<SourceEvent>,
         tasks: &Tasks,
-    ) -> Result<Stopped, SupervisorError> {
+    ) -> Result<(), SupervisorError> {
         drop(self.reports);
         let finished =
             async { while !matches!(events.recv().await, Some(SourceEvent::Finished) | None) {} };
         if timeout(DRAIN_TIMEOUT, finished).await.is_err() {
             tracing::warn!("stream not closed in time, it is cut");
         }
-        tasks.drain(DRAIN_TIMEOUT).await?;
-        tracing::info!("files written once");
-        Ok(Stopped::Shutdown)
+        Ok(tasks.drain(DRAIN_TIMEOUT).await?)
     }
 }

@@ -1,8 +1,11 @@
 //! Edits of an injected pod that the policies accept.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::edit::{agent, app, list, remove, status};
+use super::edit::{
+    agent, app, filled_volume, init, list, mark, mount_in_agent, place_first, remove, status,
+    variable,
+};
 use super::hostile::Edit;
 
 /// What does no harm, although the webhook did not do it: other webhooks do.

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::edit::{
-    agent, app, configuration, filled_volume, init, list, mark, mount, mount_in_agent, place_first,
-    remove, replace_in_configuration, status, token, variable, volume,
+    agent, app, configuration, filled_volume, init, list, mark, mount, mount_in_agent, remove,
+    replace_in_configuration, status, token, variable, volume,
 };
 
 /// A change of a pod.
