@@ -56,16 +56,33 @@ impl VolumesPod {
     }
 
     /// The agent, which ends at this call of the system call.
-    fn traced(&self, call: &str, number: u32) -> Child {
+    fn traced(&self, call: &str, number: u32) -> TracedAgent {
         let mut command = Command::new("strace");
-        // With `-I1` a signal ends strace and its program.
-        command.args(["-I1", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
         command.args(["-e", &format!("inject={call}:signal=KILL:when={number}")]);
         command.arg(env!("CARGO_BIN_EXE_enclii-agent"));
         command.env(CONFIG_VARIABLE, self.config.to_json().unwrap());
         command.stderr(Stdio::null()).kill_on_drop(true);
         let spawned = command.spawn();
-        spawned.unwrap_or_else(|error| panic!("tests/stores/test.sh installs strace: {error}"))
+        let strace =
+            spawned.unwrap_or_else(|error| panic!("tests/stores/test.sh installs strace: {error}"));
+        TracedAgent { strace }
+    }
+}
+
+/// An agent under strace. Dropping it kills both: strace alone would leave its program behind.
+struct TracedAgent {
+    strace: Child,
+}
+
+impl Drop for TracedAgent {
+    fn drop(&mut self) {
+        let Some(strace) = self.strace.id() else { return };
+        let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            let child = child.parse().ok().and_then(Pid::from_raw);
+            let _ = child.map(|child| kill_process(child, Signal::KILL));
+        }
     }
 }
 
@@ -104,23 +121,17 @@ async fn killed_at_any_system_call_of_a_write() {
                     // It is alive until the end of the stream at least.
                     Some(session) => Some(session),
                     None => {
-                        with_timeout(agent.wait()).await.unwrap();
+                        with_timeout(agent.strace.wait()).await.unwrap();
                         None
                     }
                 },
-                _ = agent.wait() => None,
+                _ = agent.strace.wait() => None,
             };
             let shown = it.shown();
             seen.insert(shown);
             assert_ne!(shown, [2, 1], "{at}: the secrets' volume was not the last one");
             let is_alive = ended.is_some();
-            drop(ended);
-            if is_alive {
-                // With strace, which ends its program too.
-                let strace = i32::try_from(agent.id().unwrap()).unwrap();
-                kill_process(Pid::from_raw(strace).unwrap(), Signal::TERM).unwrap();
-                with_timeout(agent.wait()).await.unwrap();
-            }
+            drop((ended, agent));
             it.gets(&server, 3, &["OF_1", "OF_2"]).await;
             let volume = it.pod.volume();
             for directory in [volume.as_path(), it.certs.path()] {
