@@ -96,13 +96,17 @@ pub const KEYS: &[(&str, &str)] = &[
          haproxy=SOCKET (runtime API), postgres-reload=SECRET, redis-config=SECRET (each a login \
          with the URL in the secret), or restart",
     ),
-    (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
+    (
+        RELOAD_CONTAINER,
+        "the container to signal, or HAProxy's (default: the only application container)",
+    ),
     (RELOAD_TIMEOUT, "how long a POST may take to be answered, 1s to 300s (default: 30s)"),
     (
         VERIFY,
         "what must be true after a reload, separated by ; or line breaks: tls=PORT, \
          http=http://127.0.0.1:PORT/PATH, postgres=SECRET, mysql=SECRET, redis=SECRET, each with \
-         options (sni=, certificate=, field=, timeout=); none (default: the readiness probe)",
+         options (sni=, certificate=, starttls=, field=, timeout=); none (default: the readiness \
+         probe)",
     ),
     (
         METRICS,

@@ -8,7 +8,7 @@ use contract::{Quantity, layout};
 use crate::choice::{AgentUser, PlacementPolicy, SecretSource};
 use crate::kubernetes_version::KubernetesVersion;
 use crate::references::ReferenceRules;
-use crate::vault::{VaultCompat, VaultSettings};
+use crate::vault::{VaultAddress, VaultCompat, VaultSettings};
 
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +183,16 @@ impl InjectionConfig {
         match self.source {
             SecretSource::Switchyard => true,
             SecretSource::Vault => self.vault.needs_trust(),
+        }
+    }
+
+    /// The address of the source. Empty where it is missing, which [`Self::check`] has refused.
+    pub(crate) fn source_address(&self) -> &str {
+        match self.source {
+            SecretSource::Switchyard => &self.switchyard,
+            SecretSource::Vault => {
+                self.vault.address.as_ref().map(VaultAddress::as_str).unwrap_or_default()
+            }
         }
     }
 

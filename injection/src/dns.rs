@@ -1,13 +1,13 @@
-//! Whether the agent can find switchyard by the name of its Service.
+//! Whether the agent can find the source of the secrets by the name of its Service.
 
 use crate::config::InjectionConfig;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::pod::Pod;
 
-/// Refuses a pod that asks another resolver than the cluster's, if switchyard's address needs that:
+/// Refuses a pod that asks another resolver than the cluster's, if the source's address needs that:
 /// the agent would never start. With the policy None, the pod's own resolver may know the name.
 pub(crate) fn check(pod: &Pod<'_>, config: &InjectionConfig, diagnostics: &mut Diagnostics) {
-    if !is_service_name(&config.switchyard) {
+    if !is_service_name(config.source_address()) {
         return;
     }
     let on_host = pod.spec.host_network == Some(true);

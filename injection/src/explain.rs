@@ -1,12 +1,12 @@
 //! What became of each of a pod's annotations, for people.
 
 use contract::annotations::{
-    AGENT_RESOURCES, CONTAINERS, DELIVER, ENV, FILE_MODE, FORMAT, PATH, PLACEMENT, PLAIN_ENV,
-    PREFIX, RELOAD, RELOAD_CONTAINER, RELOAD_TIMEOUT, SECRETS, STATUS, TEMPLATE, VERIFY,
+    AGENT_RESOURCES, CONTAINERS, DELIVER, ENV, FILE_MODE, FORMAT, METRICS, PATH, PLACEMENT,
+    PLAIN_ENV, PREFIX, RELOAD, RELOAD_CONTAINER, RELOAD_TIMEOUT, SECRETS, STATUS, TEMPLATE, VERIFY,
 };
 use contract::{Annotations, ReloadRequest, layout};
 
-use crate::compat::{Mapped, Mapping, Treatment, explain_vault};
+use crate::compat::{COMPAT_BUNDLE, Mapped, Mapping, Treatment, explain_vault};
 use crate::config::InjectionConfig;
 use crate::diagnostics::printable;
 use crate::pod::Pod;
@@ -20,7 +20,7 @@ pub fn explain(pod: &Pod<'_>, namespace: &str, config: &InjectionConfig) -> Mapp
     // What is wrong with them together is among the errors already.
     let is_vault = vault.is_some();
     let mut mapping = vault.unwrap_or_default();
-    let own = own(pod);
+    let own = own(pod, is_vault);
     mapping.annotations.extend(own.annotations);
     if !is_vault {
         mapping.errors.extend(own.errors);
@@ -29,10 +29,13 @@ pub fn explain(pod: &Pod<'_>, namespace: &str, config: &InjectionConfig) -> Mapp
     mapping
 }
 
-fn own(pod: &Pod<'_>) -> Mapping {
+/// Those of this system. With the Injector's annotations a pod needs no bundle of its own.
+fn own(pod: &Pod<'_>, is_vault: bool) -> Mapping {
     let all: Vec<_> = pod.annotations().filter(|(key, _)| key.starts_with(PREFIX)).collect();
     let mut mapping = Mapping::default();
-    let parsed = match Annotations::parse(all.iter().copied()) {
+    let has_bundle = all.iter().any(|(key, _)| *key == SECRETS);
+    let bundle = (is_vault && !has_bundle).then_some((SECRETS, COMPAT_BUNDLE));
+    let parsed = match Annotations::parse(all.iter().copied().chain(bundle)) {
         Ok(parsed) => parsed,
         Err(errors) => {
             for error in errors.iter() {
@@ -87,7 +90,7 @@ fn meaning(key: &str, value: &str, parsed: &Annotations) -> Option<String> {
             ReloadRequest::Restart => "all containers start again for new values".to_owned(),
             reload => format!("new values are told by {}", printable(&reload.to_string())),
         },
-        RELOAD_CONTAINER => format!("the signal goes to container {}", printable(value.trim())),
+        RELOAD_CONTAINER => format!("container {} is told", printable(value.trim())),
         RELOAD_TIMEOUT => {
             format!("a POST has {} s", parsed.reload_timeout_seconds.unwrap_or_default())
         }
@@ -98,6 +101,7 @@ fn meaning(key: &str, value: &str, parsed: &Annotations) -> Option<String> {
                 format!("checked after a change: {}", checks.join("; "))
             }
         },
+        METRICS => format!("requests are counted at {}", parsed.metrics.as_ref()?),
         DELIVER => format!("values are delivered as {}", printable(&parsed.deliver.to_string())),
         ENV => format!("taken out of the environment: {}", list(&parsed.env)),
         PLAIN_ENV => format!("left alone: {}", list(&parsed.plain_env)),

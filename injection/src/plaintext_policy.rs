@@ -6,6 +6,7 @@ use std::fmt;
 
 use contract::annotations;
 
+use crate::compat::COMPAT_BUNDLE;
 use crate::config::InjectionConfig;
 use crate::credential::Confidence;
 use crate::diagnostics::printable;
@@ -48,6 +49,13 @@ pub struct PlaintextVerdict {
 /// becomes an event of 1 KiB.
 const MAX_LISTED: usize = 10;
 
+/// Whether the injection compares a pod's variables with the keys of its bundles. That of the
+/// Injector's annotations leaves variables alone, whoever wrote the name of its bundle.
+#[must_use]
+pub fn is_looked_at_with_its_bundles(pod: &Pod<'_>) -> bool {
+    pod.annotation(annotations::SECRETS).is_some_and(|asked| asked.trim() != COMPAT_BUNDLE)
+}
+
 /// Looks for plaintext credentials. `place` is the path of the pod in its object: empty for a pod,
 /// `spec.template.` for a Deployment.
 ///
@@ -59,7 +67,7 @@ pub fn plaintext_verdict(
     mode: PlaintextMode,
     config: &InjectionConfig,
 ) -> PlaintextVerdict {
-    if pod.asks_for_secrets() {
+    if is_looked_at_with_its_bundles(pod) {
         return PlaintextVerdict::default();
     }
     // As in the annotation's parser, a longer value is not read.

@@ -1,7 +1,8 @@
 //! Vault as the source of secrets: the operator's settings, and what becomes of them in a pod.
 //!
 //! The operator chooses the address, the role and everything else of the login; a bundle's mapping
-//! chooses paths; a pod's annotation chooses bundles, and none of these.
+//! chooses paths; a pod's annotation chooses bundles, and none of these. The Injector's annotations
+//! are the exception: with `compatVault` they choose paths, and what the operator lists.
 
 mod bundle;
 mod compat;
@@ -15,6 +16,7 @@ use contract::{BundleRef, SecretName, VaultSource, layout};
 
 pub(crate) use bundle::{mapped, secrets};
 pub use compat::{AllowedRole, VaultCompat};
+pub(crate) use setting::is_role;
 pub use setting::{
     PemCertificates, PollSeconds, RoleTemplate, TokenAudience, VaultAddress, VaultSettingError,
 };

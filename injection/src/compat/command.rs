@@ -26,7 +26,9 @@ const ENDS: [&str; 8] =
 pub(super) fn reload(command: &str) -> Result<ReloadRequest, CommandError> {
     let command = stripped(command);
     let words: Vec<&str> = command.split_whitespace().collect();
-    let found = signal(&words).or_else(|| post(&words));
+    // Two commands in one cannot be told by one signal or POST.
+    let is_one = !words.iter().skip(1).any(|word| word.contains([';', '|', '&']));
+    let found = if is_one { signal(&words).or_else(|| post(&words)) } else { None };
     found.and_then(|text| text.parse().ok()).ok_or_else(|| instead(&words))
 }
 
@@ -56,10 +58,6 @@ fn stripped(command: &str) -> &str {
 fn signal(words: &[&str]) -> Option<String> {
     let (program, rest) = words.split_first()?;
     let program = program.rsplit('/').next()?;
-    // Two commands in one cannot be told by one signal.
-    if rest.iter().any(|word| word.contains([';', '|', '&']) || *word == "&&") {
-        return None;
-    }
     let name = match (program, rest) {
         ("nginx" | "openresty", ["-s", "reload"]) => "HUP",
         ("kill" | "pkill" | "killall", ["-s" | "--signal", name, _, ..]) => name,
@@ -78,6 +76,24 @@ fn signal(words: &[&str]) -> Option<String> {
     matches!(name, "HUP" | "USR1" | "USR2" | "WINCH").then(|| format!("signal=SIG{name}"))
 }
 
+/// Options that change nothing of a POST.
+const PLAIN_OPTIONS: [&str; 14] = [
+    "-X",
+    "--request",
+    "POST",
+    "-XPOST",
+    "--request=POST",
+    "-s",
+    "-S",
+    "-sS",
+    "-f",
+    "-fsS",
+    "-k",
+    "-q",
+    "-qO-",
+    "--post-data=",
+];
+
 /// A POST: `curl -X POST http://localhost:9090/-/reload`.
 fn post(words: &[&str]) -> Option<String> {
     let (program, rest) = words.split_first()?;
@@ -90,9 +106,11 @@ fn post(words: &[&str]) -> Option<String> {
         "wget" => rest.iter().any(|it| it.starts_with("--post-data")),
         _ => false,
     };
-    let mut urls = rest.iter().map(|it| it.trim_matches(['\'', '"']));
-    let url = urls.find(|it| it.starts_with("http://") || it.starts_with("https://"))?;
-    is_post.then(|| format!("http={url}"))
+    // The agent sends no body, no header and no credentials.
+    let mut others = rest.iter().filter(|it| !PLAIN_OPTIONS.contains(it));
+    let url = others.next()?.trim_matches(['\'', '"']);
+    let is_url = url.starts_with("http://") || url.starts_with("https://");
+    (is_post && is_url && others.next().is_none()).then(|| format!("http={url}"))
 }
 
 /// What to write in place of a command.
@@ -149,6 +167,13 @@ mod tests {
             ("sh /scripts/reload.sh", "signal=SIGHUP"),
             ("kill -HUP 1 && rm -rf /", "signal=SIGHUP"),
             ("kubectl rollout restart deployment/app", "`enclii.io/reload: restart`"),
+            (
+                "curl -X POST http://127.0.0.1:80/r && kill -HUP 1",
+                "http=http://127.0.0.1:PORT/PATH",
+            ),
+            ("curl -X POST -u a:b http://127.0.0.1:80/r", "http=http://127.0.0.1:PORT/PATH"),
+            ("curl -X POST http://127.0.0.1:80/r -d {}", "http=http://127.0.0.1:PORT/PATH"),
+            ("curl -X POST http://127.0.0.1:80/r ; rm x", "http=http://127.0.0.1:PORT/PATH"),
             ("curl http://127.0.0.1:8080/reload", "http=http://127.0.0.1:PORT/PATH"),
             ("curl -X POST http://reloader.example/x", "http=http://127.0.0.1:PORT/PATH"),
             ("", "signal=SIGHUP"),

@@ -13,6 +13,7 @@ use super::path;
 use super::request::{INJECT, Reads, Resolver};
 use super::table::{PREFIX, Treatment};
 use crate::diagnostics::printable;
+use crate::path_components::components;
 
 impl Resolver<'_> {
     /// The files.
@@ -56,7 +57,20 @@ impl Resolver<'_> {
                 Err(errors) => self.mapping.errors.extend(errors),
             }
         }
+        // Before anything is parsed.
+        let bytes = files.iter().map(|file| file.template.len()).fold(0, usize::saturating_add);
+        if bytes > MAX_INLINE_BYTES {
+            self.too_long(bytes);
+            return Vec::new();
+        }
         files
+    }
+
+    fn too_long(&mut self, bytes: usize) {
+        self.mapping.errors.push(format!(
+            "annotation {PREFIX}agent-inject-template-…: the pod's templates have {bytes} bytes \
+             together, and {MAX_INLINE_BYTES} at most fit the agent's configuration"
+        ));
     }
 
     fn note_file(&mut self, file: &RequestedFile) {
@@ -105,7 +119,7 @@ impl Resolver<'_> {
         reads: &mut Reads,
         rendered: &BTreeMap<SecretName, RequestedContents>,
         allowed: &Allowed<'_>,
-    ) -> Option<VaultTemplateOptions> {
+    ) -> VaultTemplateOptions {
         let mut options = VaultTemplateOptions {
             delimiters: file.delimiters.clone(),
             error_on_missing_key: file.error_on_missing_key,
@@ -115,23 +129,27 @@ impl Resolver<'_> {
             Ok(calls) => calls,
             Err(fault) => {
                 self.refuse(&file.key, fault.to_string());
-                return Some(options);
+                return options;
             }
         };
         for call in calls {
-            match path::read(&call, &allowed.compat.kv_mounts) {
-                Ok(read) => {
-                    let secret = reads.name(read, |name| rendered.contains_key(name))?;
-                    let (path, parameters) = (call.path, call.parameters);
-                    let call = VaultTemplateCall { path, parameters, secret };
-                    if !options.calls.contains(&call) {
-                        options.calls.push(call);
-                    }
+            let secret = path::read(&call, &allowed.compat.kv_mounts)
+                .and_then(|read| reads.name(read, |name| rendered.contains_key(name)));
+            let secret = match secret {
+                Ok(secret) => secret,
+                // The first fault is enough, as of the syntax.
+                Err(why) => {
+                    self.refuse(&file.key, format!("line {}: {why}", call.line));
+                    break;
                 }
-                Err(why) => self.refuse(&file.key, format!("line {}: {why}", call.line)),
+            };
+            let (path, parameters) = (call.path, call.parameters);
+            let call = VaultTemplateCall { path, parameters, secret };
+            if !options.calls.contains(&call) {
+                options.calls.push(call);
             }
         }
-        Some(options)
+        options
     }
 
     pub(super) fn check_files(
@@ -147,10 +165,20 @@ impl Resolver<'_> {
         };
         let bytes = rendered.values().map(length).fold(0, usize::saturating_add);
         if bytes > MAX_INLINE_BYTES {
-            self.mapping.errors.push(format!(
-                "annotation {PREFIX}agent-inject-template-…: the pod's templates have {bytes} \
-                 bytes together, and {MAX_INLINE_BYTES} at most fit the agent's configuration"
-            ));
+            self.too_long(bytes);
+        }
+        let inside = |one: &str, other: &str| {
+            let (one, other) = (components(one), components(other));
+            one.len() > other.len() && one.starts_with(&other)
+        };
+        for volume_path in volumes.keys() {
+            if let Some(other) = volumes.keys().find(|other| inside(volume_path, other)) {
+                // Both are read-only in the application, so nobody could make the place.
+                self.mapping.errors.push(format!(
+                    "annotation {PREFIX}secret-volume-path-…: {volume_path} is in {other}; give \
+                     the file its own name there, or mount it elsewhere"
+                ));
+            }
         }
         for (volume_path, items) in volumes {
             for (at, item) in items.iter().enumerate() {

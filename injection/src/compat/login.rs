@@ -7,7 +7,7 @@ use contract::vault_source::VaultPath;
 use contract::{VaultSource, text};
 
 use crate::diagnostics::printable;
-use crate::vault::{VaultCompat, VaultPod, VaultSettings};
+use crate::vault::{VaultCompat, VaultPod, VaultSettings, is_role};
 
 /// The shortest and the longest time between two polls that a pod may ask for, in seconds.
 const POLL_SECONDS: std::ops::RangeInclusive<u64> = 5..=3600;
@@ -67,8 +67,7 @@ impl Allowed<'_> {
         let VaultPod { namespace, service_account, .. } = self.pod;
         let of_pod = (namespace, service_account);
         let own = self.settings.role.as_ref().map(|it| it.role(namespace, service_account));
-        let is_role = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        let is_form = !role.is_empty() && role.bytes().all(is_role);
+        let is_form = is_role(role);
         let is_allowed = own.as_deref() == Some(role)
             || self.compat.roles.iter().any(|it| it.allows(role, of_pod));
         match is_form && is_allowed {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use contract::Version;
 use contract::vault_source::{VaultPath, VaultRead};
 use contract::vault_template::SecretCall;
-use contract::{SecretName, Version};
+
+use crate::diagnostics::printable;
 
 /// The longest name that is made of a path, in bytes.
 const MAX_NAME_BYTES: usize = 100;
@@ -48,24 +50,18 @@ fn versioned(path: &str) -> Result<(&str, Option<Version>), String> {
     let version = query.strip_prefix("version=").and_then(|it| it.parse::<u64>().ok());
     match version.filter(|it| *it > 0) {
         Some(version) => Ok((path, Some(Version(version)))),
-        None => Err(format!("{path}: of a query only version=NUMBER is known")),
+        None => Err(format!("{}: of a query only version=NUMBER is known", printable(path))),
     }
 }
 
-/// The name of the secret that has the answer to a read: no file has it, and no other read.
-pub(super) fn name(read: &VaultRead, is_taken: impl Fn(&SecretName) -> bool) -> Option<SecretName> {
+/// What the name of the secret that has the answer to a read begins with.
+pub(super) fn stem(read: &VaultRead) -> String {
     let plain = |it: char| match it {
         it if it.is_ascii_alphanumeric() || matches!(it, '-' | '_') => it,
         _ => '.',
     };
-    let text: String = read.to_string().chars().map(plain).take(MAX_NAME_BYTES).collect();
-    (0..).find_map(|number: u32| {
-        let name = if number == 0 { format!("_{text}") } else { format!("_{text}.{number}") };
-        match name.parse::<SecretName>() {
-            Ok(name) if is_taken(&name) => None,
-            parsed => Some(parsed.ok()),
-        }
-    })?
+    let text = read.to_string();
+    std::iter::once('_').chain(text.chars().map(plain).take(MAX_NAME_BYTES)).collect()
 }
 
 #[cfg(test)]
@@ -122,8 +118,14 @@ mod tests {
     #[test]
     fn names_are_made_of_paths() {
         let read = read(&call("secret/data/team a/é", &[]), &[]).unwrap();
-        let first = name(&read, |_| false).unwrap();
-        assert_eq!(first.as_str(), "_secret.team.a..");
-        assert_eq!(name(&read, |it| *it == first).unwrap().as_str(), "_secret.team.a...1");
+        assert_eq!(stem(&read), "_secret.team.a..");
+    }
+
+    #[test]
+    fn what_a_pod_writes_is_quoted_on_one_line() {
+        let why = read(&call("a\nFORGED\u{202e}?x=1", &[]), &[]).unwrap_err();
+        assert!(!why.contains(['\n', '\u{202e}']), "{why:?}");
+        let long = format!("{}?x=1", "a".repeat(30_000));
+        assert!(read(&call(&long, &[]), &[]).unwrap_err().len() < 1000);
     }
 }

@@ -1,6 +1,6 @@
 //! What a pod with the Injector's annotations asks for, in the words of this system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use contract::annotations::{MAX_VALUE_BYTES, SECRETS};
@@ -173,7 +173,7 @@ impl<'p> Resolver<'p> {
         for (file, name) in files.iter().zip(&names) {
             let options = self.template(file, &mut reads, &rendered, allowed);
             if let Some(RequestedContents::Vault(template)) = rendered.get_mut(name) {
-                template.options = options?;
+                template.options = options;
             }
         }
         self.check_files(&rendered, &volumes);
@@ -246,10 +246,16 @@ impl<'p> Resolver<'p> {
     }
 }
 
+/// The most that a pod reads by its templates.
+const MAX_READS: usize = 256;
+
 /// What is read, each with the secret that has it.
 #[derive(Default)]
 pub(super) struct Reads {
     names: BTreeMap<VaultRead, SecretName>,
+    taken: BTreeSet<SecretName>,
+    /// The next number of each beginning of a name, so that no number is tried twice.
+    numbers: HashMap<String, u32>,
 }
 
 impl Reads {
@@ -257,19 +263,33 @@ impl Reads {
         self.names.is_empty()
     }
 
+    /// The secret that has the answer to a read: no file has its name, and no other read.
+    ///
+    /// # Errors
+    /// When there are too many.
     pub(super) fn name(
         &mut self,
         read: VaultRead,
         is_file: impl Fn(&SecretName) -> bool,
-    ) -> Option<SecretName> {
+    ) -> Result<SecretName, String> {
         if let Some(name) = self.names.get(&read) {
-            return Some(name.clone());
+            return Ok(name.clone());
         }
-        let is_taken =
-            |name: &SecretName| is_file(name) || self.names.values().any(|it| it == name);
-        let name = path::name(&read, is_taken)?;
+        if self.names.len() >= MAX_READS {
+            return Err(format!("the pod reads more than {MAX_READS} secrets"));
+        }
+        let stem = path::stem(&read);
+        let next = self.numbers.entry(stem.clone()).or_default();
+        let name = loop {
+            let text = if *next == 0 { stem.clone() } else { format!("{stem}.{next}") };
+            *next += 1;
+            let name: SecretName = text.parse().map_err(|_| "it cannot be named".to_owned())?;
+            if !is_file(&name) && self.taken.insert(name.clone()) {
+                break name;
+            }
+        };
         self.names.insert(read, name.clone());
-        Some(name)
+        Ok(name)
     }
 }
 

@@ -223,8 +223,8 @@ pub(crate) enum Violation {
     )]
     HostPid,
     #[error(
-        "{at}, so the agent does not ask the cluster's resolver, which alone knows switchyard's \
-         name: set spec.dnsPolicy to {policy}"
+        "{at}, so the agent does not ask the cluster's resolver, which alone knows the \
+         name of the secrets' source: set spec.dnsPolicy to {policy}"
     )]
     HostResolver { at: String, policy: &'static str },
     #[error(

@@ -155,13 +155,18 @@ impl RoleTemplate {
     }
 }
 
+/// Whether a text can be the name of a role.
+pub(crate) fn is_role(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (1..=MAX_ROLE_BYTES).contains(&text.len()) && text.bytes().all(fits)
+}
+
 impl FromStr for RoleTemplate {
     type Err = VaultSettingError;
 
     fn from_str(text: &str) -> Result<Self, VaultSettingError> {
         let rest = text.replace(NAMESPACE, "n").replace(SERVICE_ACCOUNT, "s");
-        let is_role = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        match !rest.is_empty() && text.len() <= MAX_ROLE_BYTES && rest.bytes().all(is_role) {
+        match text.len() <= MAX_ROLE_BYTES && is_role(&rest) {
             true => Ok(Self(text.to_owned())),
             false => Err(VaultSettingError::Role(text.chars().take(200).collect())),
         }

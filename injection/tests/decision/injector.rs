@@ -275,6 +275,80 @@ fn annotations_of_this_system_are_explained() {
     assert_eq!(found, ["enclii.io/reload ignored: the pod has no enclii.io/secrets"]);
 }
 
+/// A key that nobody explains would be said to be unknown.
+#[test]
+fn every_annotation_of_this_system_is_explained() {
+    let value = |key: &str| match key {
+        "enclii.io/reload-timeout" => "5s",
+        "enclii.io/verify" => "tls=8443",
+        "enclii.io/metrics" => "9090/metrics",
+        "enclii.io/placement" => "native",
+        "enclii.io/agent-resources" => "limits.memory=64Mi",
+        "enclii.io/file-mode" => "0400",
+        "enclii.io/deliver" => "files",
+        "enclii.io/reload" => "none",
+        _ => "a-prod",
+    };
+    let keys = contract::annotations::KEYS.iter().map(|(key, _)| *key);
+    for key in keys.filter(|key| *key != contract::annotations::STATUS) {
+        let mut pod = one(json!({}));
+        pod["metadata"]["annotations"] = json!({ "enclii.io/secrets": "a-prod" });
+        // Only a POST has a time.
+        pod["metadata"]["annotations"]["enclii.io/reload"] = json!("http=http://127.0.0.1:1/");
+        pod["metadata"]["annotations"][key] = json!(value(key));
+        let json = pod.to_string();
+        let mapping = explain(&Pod::parse(&json).unwrap(), NAMESPACE, &config());
+        let of_key = mapping.annotations.iter().find(|it| it.annotation == key).unwrap();
+        assert_eq!(of_key.treatment, Treatment::Used, "{key}: {}", of_key.outcome);
+    }
+    // With the Injector's annotations a pod needs no bundle of its own.
+    let mut pod = annotated(&[]);
+    pod["metadata"]["annotations"]["enclii.io/reload"] = json!("signal=SIGHUP");
+    let json = pod.to_string();
+    let mapping = explain(&Pod::parse(&json).unwrap(), NAMESPACE, &switched_on());
+    let reload = mapping.annotations.iter().find(|it| it.annotation == "enclii.io/reload");
+    assert_eq!(reload.unwrap().treatment, Treatment::Used);
+}
+
+/// Each path has a name of its own, also where all their letters are written alike.
+#[test]
+fn what_templates_read_is_named_and_bounded() {
+    let template = |count: u32| -> String {
+        let path = |at| char::from_u32(0x4e00 + at).unwrap();
+        (0..count).map(|at| format!("{{{{secret \"a/{}\"}}}}", path(at))).collect()
+    };
+    let with = |text: &str| annotated(&[("agent-inject-template-db", text)]);
+    let (patched, _) = admitted_by(&with(&template(256)), &switched_on());
+    let Source::Vault(source) = agent_config(&patched).source else { panic!() };
+    assert_eq!(source.secrets.values().map(|it| it.len()).sum::<usize>(), 256);
+    let refusal = refused_by(&with(&template(257)), &switched_on());
+    assert!(refusal.contains("the pod reads more than 256 secrets"), "{refusal}");
+    // One fault of a template is said.
+    let faulty = "{{secret \"a?x=1\"}}".repeat(500);
+    let refusal = refused_by(&with(&faulty), &switched_on());
+    assert_eq!(refusal.matches("only version=NUMBER").count(), 1, "{refusal}");
+    // What is too long is refused before it is parsed.
+    let mut pod = with("{{ not parsed");
+    for file in ["b", "c"] {
+        let key = format!("{VAULT_PREFIX}agent-inject-template-{file}");
+        pod["metadata"]["annotations"][key] = json!("{{ x }}".repeat(4000));
+        let key = format!("{VAULT_PREFIX}agent-inject-secret-{file}");
+        pod["metadata"]["annotations"][key] = json!("a/b");
+    }
+    let refusal = refused_by(&pod, &switched_on());
+    assert!(refusal.contains("bytes together") && !refusal.contains("syntax"), "{refusal}");
+}
+
+#[test]
+fn a_volume_cannot_be_in_another() {
+    let pod = annotated(&[
+        ("agent-inject-secret-b", "a/b"),
+        ("secret-volume-path-b", "/vault/secrets/b"),
+    ]);
+    let refusal = refused_by(&pod, &switched_on());
+    assert!(refusal.contains("/vault/secrets/b is in /vault/secrets"), "{refusal}");
+}
+
 /// The whole table of the documentation, row by row.
 #[test]
 fn the_documentation_has_every_annotation() {

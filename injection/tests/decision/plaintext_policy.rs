@@ -89,6 +89,16 @@ fn a_pod_that_asks_for_secrets_is_not_looked_at() {
     assert_eq!(verdict(&pod, "", PlaintextMode::Deny), PlaintextVerdict::default());
 }
 
+/// The injection leaves the variables of such a pod alone, whoever wrote the name.
+#[test]
+fn the_bundle_of_the_injectors_annotations_is_no_way_around() {
+    let mut pod = pod(json!([{"name": "DB_URL", "value": url()}]));
+    pod["metadata"] = json!({"annotations": {
+        "enclii.io/secrets": " vault-annotations", "vault.hashicorp.com/agent-inject": "true"
+    }});
+    assert!(verdict(&pod, "", PlaintextMode::Deny).refusal.is_some());
+}
+
 #[test]
 fn a_long_list_is_cut() {
     let env: Vec<_> =

@@ -45,8 +45,8 @@ fn a_guaranteed_pod_stays_guaranteed_and_others_get_no_cpu_limit() {
 #[test]
 fn a_pod_that_cannot_resolve_switchyard_is_refused_with_the_cure() {
     let with = |spec: Value| with_spec(one(json!({})), spec);
-    let cure = ", so the agent does not ask the cluster's resolver, which alone knows switchyard's \
-        name: set spec.dnsPolicy to ";
+    let cure = ", so the agent does not ask the cluster's resolver, which alone knows the name of \
+        the secrets' source: set spec.dnsPolicy to ";
     for (spec, message) in [
         (
             json!({ "hostNetwork": true }),

@@ -214,3 +214,16 @@ fn a_mapping_is_ignored_where_switchyard_is_the_source() {
     let text = agent_config(&found).to_json().unwrap();
     assert!(!text.contains("\"mount\"") && text.contains("switchyard"), "{text}");
 }
+
+/// The name of Vault counts, and not that of a switchyard which is not there.
+#[test]
+fn a_pod_on_the_hosts_network_has_to_resolve_vaults_name() {
+    let pod = annotate(
+        with_spec(one(json!({})), json!({ "hostNetwork": true })),
+        &[("secrets", "api-prod")],
+    );
+    let mut config = vault_config();
+    assert!(crate::support::refused_by(&pod, &config).contains("spec.hostNetwork: is true"));
+    config.vault.address = Some("https://vault.example.com:8200".parse().unwrap());
+    admitted_by(&pod, &config);
+}

@@ -141,12 +141,12 @@ fn rotates_and_keeps(setup: &VaultOnly) {
     let fourth = setup.put("fourth");
     setup.holds(&fourth);
     let after = setup.app.states().unwrap();
-    let pids = |states: &[e2e::sample::AppState]| {
-        let mut pids: Vec<_> = states.iter().map(|it| it.started_at).collect();
-        pids.sort_unstable();
-        pids
+    let starts = |states: &[e2e::sample::AppState]| {
+        let mut starts: Vec<_> = states.iter().map(|it| it.started_at).collect();
+        starts.sort_unstable();
+        starts
     };
-    assert_eq!(pids(&before), pids(&after), "an application was restarted");
+    assert_eq!(starts(&before), starts(&after), "an application was restarted");
     assert!(after.iter().all(|it| it.reload_trigger.as_deref() == Some("signal")));
 }
 

@@ -19,8 +19,8 @@ pub struct CallerArgs {
     /// AdmissionConfiguration
     #[arg(long, env = "ENCLII_CLIENT_TOKEN_FILE", value_name = "FILE")]
     pub client_token_file: Option<PathBuf>,
-    /// Tell every caller the names of a bundle's keys, as if it was the API server: for a cluster
-    /// in which nobody else reaches the port
+    /// Tell every caller the names of a bundle's keys, and with --source vault where they are, as
+    /// if it was the API server: for a cluster in which nobody else reaches the port
     #[arg(long, env = "ENCLII_TRUST_EVERY_CALLER",
         conflicts_with_all = ["client_ca_file", "client_token_file"])]
     pub trust_every_caller: bool,
