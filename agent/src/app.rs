@@ -21,7 +21,8 @@ use std::time::Duration;
 use contract::layout::{LOGIN_CHECK_PROGRAM, POD_UID_VARIABLE};
 use contract::login_check::LoginAction;
 use contract::stream::ReloadOutcome;
-use contract::{AgentConfig, FileName, LoopbackUrl, Reload};
+use contract::{AgentConfig, FileName, LoopbackUrl, Reload, SecretName};
+use tokio::time::{Instant, sleep};
 
 pub use haproxy::HaproxyError;
 pub use login::LoginReloadError;
@@ -172,22 +173,8 @@ impl Application {
                     .map(|(file, path)| (path.clone(), FileName::from(file)))
                     .collect(),
             }),
-            Reload::PostgresReload(url) => {
-                let (action, url) = (LoginAction::PostgresReload, FileName::from(&url));
-                ReloadMethod::Login(LoginReload {
-                    action,
-                    url,
-                    program: LOGIN_CHECK_PROGRAM.into(),
-                })
-            }
-            Reload::RedisConfig(url) => {
-                let (action, url) = (LoginAction::RedisConfig, FileName::from(&url));
-                ReloadMethod::Login(LoginReload {
-                    action,
-                    url,
-                    program: LOGIN_CHECK_PROGRAM.into(),
-                })
-            }
+            Reload::PostgresReload(url) => by_login(LoginAction::PostgresReload, &url),
+            Reload::RedisConfig(url) => by_login(LoginAction::RedisConfig, &url),
             Reload::Restart => ReloadMethod::Restart,
             Reload::Signal { signal, container } => ReloadMethod::Signal(SignalTarget {
                 signal,
@@ -287,6 +274,31 @@ impl Application {
             ReloadMethod::Signal(target) => Some(target.known_fatal().into()),
             _ => None,
         }
+    }
+}
+
+fn by_login(action: LoginAction, url: &SecretName) -> ReloadMethod {
+    let (url, program) = (FileName::from(url), LOGIN_CHECK_PROGRAM.into());
+    ReloadMethod::Login(LoginReload { action, url, program })
+}
+
+/// Repeats what may go well later, until the time for a reload is over.
+async fn retried<T, E, F: Future<Output = Result<T, E>>>(
+    attempt: impl Fn() -> F,
+    is_passing: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let started = Instant::now();
+    let mut attempts = 0;
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let random = runtime::backoff::random();
+        let delay = schedule::reload_retry_delay(attempts, started.elapsed(), random);
+        let Some(delay) = delay.filter(|_| is_passing(&error)) else { return Err(error) };
+        attempts += 1;
+        sleep(delay).await;
     }
 }
 

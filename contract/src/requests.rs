@@ -83,6 +83,15 @@ impl std::ops::Add for RequestCounts {
     }
 }
 
+/// One number of all windows together.
+#[must_use]
+pub fn total<'w>(
+    windows: impl IntoIterator<Item = &'w RequestWindow>,
+    of: impl Fn(&RequestWindow) -> u64,
+) -> u64 {
+    windows.into_iter().fold(0, |sum, window| sum.saturating_add(of(window)))
+}
+
 /// The smallest bound, in microseconds, below which 95 of 100 requests stay. `None` without
 /// requests, or where more than 5 of 100 took longer than every bound.
 #[must_use]

@@ -32,7 +32,7 @@ pub use connection::Connection;
 pub use error::DatabaseError;
 pub use migrate::MigrateError;
 pub use postgres_url::PostgresUrlError;
-pub use query::{Executor, FromSql, Query, Row, SqlValue, query, query_built};
+pub use query::{Executor, FromSql, Query, Row, SqlValue, placeholders, query, query_built};
 pub use reader::Reader;
 pub use schema::{Migration, Schema};
 pub use writer::QueueFull;

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! The protocols' libraries are several times the agent's size, so they are a program of their own,
-//! which runs only while the agent checks. No text of a library or of a server gets into the
-//! answer: servers quote users and databases, which are parts of the secret.
+//! which runs only while the agent checks or has a server read its files again. No text of a
+//! library or of a server gets into the answer: servers quote users and databases, which are parts
+//! of the secret.
 
 mod answer;
 mod attempt;

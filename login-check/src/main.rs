@@ -22,7 +22,8 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 const HELP: &str = "\
-Tries a login at PostgreSQL, MySQL or Redis. The agent starts it for checks of a secret.
+Tries a login at PostgreSQL, MySQL or Redis. The agent starts it for checks,
+and to have a server read its files again.
 
 Usage: enclii-login-check [--help | --version]
 

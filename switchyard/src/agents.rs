@@ -41,7 +41,15 @@ const MAX_COUNTING: usize = 1000;
 
 /// The agents of this replica's streams. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Agents(Arc<Mutex<HashMap<String, KnownAgent>>>);
+pub(crate) struct Agents(Arc<Mutex<AgentTable>>);
+
+#[derive(Debug, Default)]
+struct AgentTable {
+    /// By the UIDs of their pods.
+    known: HashMap<String, KnownAgent>,
+    /// How many of them have requests.
+    counting: usize,
+}
 
 #[derive(Debug)]
 struct KnownAgent {
@@ -68,7 +76,8 @@ impl Agents {
         agent: String,
         refused: Vec<BundleGeneration>,
     ) -> AgentConnection {
-        let mut agents = self.lock();
+        let mut table = self.lock();
+        let agents = &mut table.known;
         if agents.len() >= MAX_AGENTS {
             agents.retain(|_, agent| agent.streams > 0);
         }
@@ -81,18 +90,18 @@ impl Agents {
         let state = AgentState { pod, agent, connected_at, disconnected_at, refused, checks };
         let streams = streams + 1;
         agents.insert(uid.clone(), KnownAgent { state, streams, is_changed: true, requests });
-        drop(agents);
+        drop(table);
         AgentConnection { agents: self.clone(), uid }
     }
 
     /// What the agent of a pod says, if it has a stream here, or had one a moment ago.
     pub(crate) fn state(&self, uid: &str) -> Option<AgentState> {
-        self.lock().get(uid).map(|it| it.state.clone())
+        self.lock().known.get(uid).map(|it| it.state.clone())
     }
 
     /// What the agent of a pod counts of its application's requests.
     pub(crate) fn requests(&self, uid: &str) -> Option<PodRequests> {
-        self.lock().get(uid)?.requests.as_ref().map(CountedRequests::status)
+        self.lock().known.get(uid)?.requests.as_ref().map(CountedRequests::status)
     }
 
     /// Writes what changes to the ledger, until the drain.
@@ -154,8 +163,8 @@ impl Agents {
     }
 
     fn take_changed(&self) -> Vec<AgentState> {
-        let mut agents = self.lock();
-        let changed = agents.values_mut().filter(|it| it.is_changed).take(BATCH_SIZE);
+        let mut table = self.lock();
+        let changed = table.known.values_mut().filter(|it| it.is_changed).take(BATCH_SIZE);
         changed
             .map(|it| {
                 it.is_changed = false;
@@ -166,7 +175,7 @@ impl Agents {
 
     /// Forgets those that are gone and written, and writes again what could not be.
     fn wrote(&self, uids: &[String], is_written: bool) {
-        let mut agents = self.lock();
+        let agents = &mut self.lock().known;
         for uid in uids {
             let Some(agent) = agents.get_mut(uid) else { continue };
             agent.is_changed |= !is_written;
@@ -176,7 +185,7 @@ impl Agents {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, KnownAgent>> {
+    fn lock(&self) -> MutexGuard<'_, AgentTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -199,19 +208,20 @@ impl AgentConnection {
         bounds: Vec<u64>,
         windows: Vec<RequestWindow>,
     ) -> bool {
-        let mut agents = self.agents.lock();
-        let is_first = agents.get(&self.uid).is_some_and(|it| it.requests.is_none());
-        let counting = || agents.values().filter(|it| it.requests.is_some()).count();
-        if is_first && counting() >= MAX_COUNTING {
+        let AgentTable { known, counting } = &mut *self.agents.lock();
+        let Some(agent) = known.get_mut(&self.uid) else { return false };
+        let is_first = agent.requests.is_none();
+        if is_first && *counting >= MAX_COUNTING {
             return false;
         }
-        let Some(agent) = agents.get_mut(&self.uid) else { return false };
         let message = (metric, bounds, windows);
-        CountedRequests::add(&mut agent.requests, message, Timestamp::now())
+        let is_kept = CountedRequests::add(&mut agent.requests, message, Timestamp::now());
+        *counting += usize::from(is_first && is_kept);
+        is_kept
     }
 
     fn change(&self, change: impl FnOnce(&mut KnownAgent)) {
-        if let Some(agent) = self.agents.lock().get_mut(&self.uid) {
+        if let Some(agent) = self.agents.lock().known.get_mut(&self.uid) {
             change(agent);
             agent.is_changed = true;
         }
@@ -220,13 +230,14 @@ impl AgentConnection {
 
 impl Drop for AgentConnection {
     fn drop(&mut self) {
-        self.change(|it| {
-            it.streams = it.streams.saturating_sub(1);
-            if it.streams == 0 {
-                it.state.disconnected_at = Some(Timestamp::now());
-                it.requests = None;
-            }
-        });
+        let AgentTable { known, counting } = &mut *self.agents.lock();
+        let Some(agent) = known.get_mut(&self.uid) else { return };
+        agent.streams = agent.streams.saturating_sub(1);
+        agent.is_changed = true;
+        if agent.streams == 0 {
+            agent.state.disconnected_at = Some(Timestamp::now());
+            *counting -= usize::from(agent.requests.take().is_some());
+        }
     }
 }
 
@@ -290,7 +301,7 @@ mod tests {
         for uid in 0..2 * MAX_AGENTS {
             drop(agents.connect(&pod(&uid.to_string()), "a".into(), vec![]));
         }
-        assert!(agents.lock().len() <= MAX_AGENTS && agents.state("open").is_some());
+        assert!(agents.lock().known.len() <= MAX_AGENTS && agents.state("open").is_some());
         drop(open);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use contract::api::PodRequests;
-use contract::requests::{MAX_BOUNDS, MAX_WINDOWS, RequestWindow, p95_bound};
+use contract::requests::{MAX_BOUNDS, MAX_WINDOWS, RequestWindow, p95_bound, total};
 use jiff::Timestamp;
 
 use crate::audit::sanitize;
@@ -50,13 +50,11 @@ impl CountedRequests {
     /// What the API shows.
     pub(crate) fn status(&self) -> PodRequests {
         let Self { metric, bounds, windows, received_at } = self;
-        let sum =
-            |of: fn(&RequestWindow) -> u64| windows.iter().map(of).fold(0u64, u64::saturating_add);
         PodRequests {
             metric: metric.clone(),
-            seconds: sum(|it| it.milliseconds).saturating_add(500) / 1000,
-            requests: sum(|it| it.requests),
-            errors: sum(|it| it.errors),
+            seconds: total(windows, |it| it.milliseconds).saturating_add(500) / 1000,
+            requests: total(windows, |it| it.requests),
+            errors: total(windows, |it| it.errors),
             p95_milliseconds: p95_bound(windows, bounds).map(|micros| micros.div_ceil(1000)),
             at: *received_at,
         }

@@ -15,11 +15,10 @@ use std::time::Duration;
 use contract::{FileName, FilePath, Redacted, SocketPath};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::TakenUp;
+use super::{TakenUp, retried};
 use crate::plan::FileContents;
-use crate::schedule;
 use crate::verify::pair_fault;
 
 /// The time for one command.
@@ -115,19 +114,7 @@ impl HaproxyApi {
     /// Gives HAProxy the certificates among the files, until it takes them or the retries are used
     /// up.
     pub(super) async fn reload(&self, files: &FileContents) -> Result<TakenUp, HaproxyError> {
-        let started = Instant::now();
-        let mut attempt = 0;
-        loop {
-            let error = match self.set_certificates(files).await {
-                Ok(taken_up) => return Ok(taken_up),
-                Err(error) => error,
-            };
-            let random = runtime::backoff::random();
-            let delay = schedule::reload_retry_delay(attempt, started.elapsed(), random);
-            let Some(delay) = delay.filter(|_| error.is_passing()) else { return Err(error) };
-            attempt += 1;
-            tokio::time::sleep(delay).await;
-        }
+        retried(|| self.set_certificates(files), HaproxyError::is_passing).await
     }
 
     async fn set_certificates(&self, files: &FileContents) -> Result<TakenUp, HaproxyError> {

@@ -5,11 +5,9 @@ use std::path::PathBuf;
 
 use contract::login_check::{LoginAction, LoginCheckRequest, LoginOutcome, Refusal, Unreachable};
 use contract::{FileName, Redacted};
-use tokio::time::Instant;
 
-use super::TakenUp;
+use super::{TakenUp, retried};
 use crate::plan::FileContents;
-use crate::schedule;
 use crate::verify::login::{self, LoginCheckError};
 
 /// The time for one attempt, in milliseconds.
@@ -36,6 +34,9 @@ pub enum LoginReloadError {
     /// The server, or who logs in, cannot do it. Holds what was seen.
     #[error("reload by a login: {0}")]
     Failed(String),
+    /// The server did not answer, or not in its protocol. Holds what was seen.
+    #[error("reload by a login: {0}")]
+    Unreachable(String),
     /// There was no server to connect to. Holds what was seen.
     #[error("reload by a login: {0}")]
     NotUp(String),
@@ -44,32 +45,26 @@ pub enum LoginReloadError {
     Refused(String),
 }
 
+impl LoginReloadError {
+    /// Whether it may go well later: there was no server to answer.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::NotUp(_) | Self::Unreachable(_) => true,
+            Self::NoSecret(_) | Self::Program(_) | Self::Failed(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
 impl LoginReload {
     /// Tries until the server has read its files or the retries are used up. A login that the
     /// server refuses is not tried again: some lock an account after a few.
     pub(super) async fn reload(&self, files: &FileContents) -> Result<TakenUp, LoginReloadError> {
         let url = files.get(&self.url);
         let url = url.ok_or_else(|| LoginReloadError::NoSecret(self.url.clone()))?;
-        let started = Instant::now();
-        let mut attempt = 0;
-        loop {
-            let unreachable = match self.attempt(url).await? {
-                Ok(taken_up) => return Ok(taken_up),
-                Err(unreachable) => unreachable,
-            };
-            let random = runtime::backoff::random();
-            let delay = schedule::reload_retry_delay(attempt, started.elapsed(), random);
-            let Some(delay) = delay else { return Err(unreachable) };
-            attempt += 1;
-            tokio::time::sleep(delay).await;
-        }
+        retried(|| self.attempt(url), LoginReloadError::is_passing).await
     }
 
-    /// One attempt. The inner error says that there was no server to answer.
-    async fn attempt(
-        &self,
-        url: &Redacted,
-    ) -> Result<Result<TakenUp, LoginReloadError>, LoginReloadError> {
+    async fn attempt(&self, url: &Redacted) -> Result<TakenUp, LoginReloadError> {
         let request = LoginCheckRequest {
             action: self.action.clone(),
             timeout_milliseconds: ATTEMPT_MILLISECONDS,
@@ -81,12 +76,12 @@ impl LoginReload {
                 let is_known =
                     self.action == LoginAction::RedisConfig || answer.certificate_sha256.is_some();
                 let in_use = is_known.then_some(true);
-                Ok(Ok(TakenUp { detail: answer.detail, in_use }))
+                Ok(TakenUp { detail: answer.detail, in_use })
             }
             LoginOutcome::Unreachable(Unreachable::Connect) => {
-                Ok(Err(LoginReloadError::NotUp(answer.detail)))
+                Err(LoginReloadError::NotUp(answer.detail))
             }
-            LoginOutcome::Unreachable(_) => Ok(Err(LoginReloadError::Failed(answer.detail))),
+            LoginOutcome::Unreachable(_) => Err(LoginReloadError::Unreachable(answer.detail)),
             LoginOutcome::Refused(Refusal::Configuration) => {
                 Err(LoginReloadError::Refused(answer.detail))
             }

@@ -188,7 +188,6 @@ mod tests {
             language: TemplateLanguage::Jinja,
         };
         let listed = vec![RenderSecret { name: "A".to_owned(), bytes: 6 }];
-        let json = |it: &dyn erased::Json| it.bytes();
         assert_eq!(
             frames,
             [
@@ -199,17 +198,8 @@ mod tests {
         );
     }
 
-    /// The JSON of messages of several types.
-    mod erased {
-        pub(super) trait Json {
-            fn bytes(&self) -> Vec<u8>;
-        }
-
-        impl<T: serde::Serialize> Json for T {
-            fn bytes(&self) -> Vec<u8> {
-                serde_json::to_vec(self).unwrap()
-            }
-        }
+    fn json(message: &impl Serialize) -> Vec<u8> {
+        serde_json::to_vec(message).unwrap()
     }
 
     #[tokio::test]

@@ -63,7 +63,8 @@ impl Supervisor {
             error = detail,
             "templates not rendered, the current files stay"
         );
-        self.report(AgentMessage::Failed { wanted, step: FailedStep::Plan, detail });
+        // Says nothing of the generation: one that failed to be planned is not sent again.
+        self.report(AgentMessage::Failed { wanted, step: FailedStep::Write, detail });
         self.unrendered = Some((planned, Instant::now() + schedule::WRITE_RETRY_INTERVAL));
     }
 

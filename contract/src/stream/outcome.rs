@@ -21,9 +21,9 @@ pub enum ReloadOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailedStep {
-    /// The message was not consistent: two bundles with one name, or too much.
+    /// It cannot become files: two bundles with one name, too much, a template that fails.
     Plan,
-    /// The files could not be written.
+    /// The files could not be rendered or written, which may go well later.
     Write,
     /// The application could not be notified.
     Reload,

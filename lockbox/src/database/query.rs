@@ -140,6 +140,14 @@ pub fn query_built(sql: String) -> Query {
     Query { sql: Cow::Owned(sql), values: Vec::new(), cached: None }
 }
 
+/// As many placeholders as `count`, from `$first` on, with commas between them: for a list, or a
+/// row of values.
+#[must_use]
+pub fn placeholders(first: usize, count: usize) -> String {
+    let places: Vec<String> = (first..first + count).map(|at| format!("${at}")).collect();
+    places.join(", ")
+}
+
 /// Something that statements run on: the pool of readers, or the connection of a transaction.
 pub trait Executor {
     /// Runs a statement and returns its rows.
@@ -159,12 +167,8 @@ impl Query {
 
     /// Binds the next placeholders.
     #[must_use]
-    pub fn bind_all(mut self, values: Vec<SqlValue>) -> Self {
-        if self.values.is_empty() {
-            self.values = values
-        } else {
-            self.values.extend(values)
-        }
+    pub fn bind_all(mut self, values: impl IntoIterator<Item = SqlValue>) -> Self {
+        self.values.extend(values);
         self
     }
 

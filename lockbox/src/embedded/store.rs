@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::Embedded;
 use super::rows::{backend_error, sealed_from_row, version_to_i64};
-use crate::database::{Connection, DatabaseError, Query, Row, query, query_built};
+use crate::database::{Connection, DatabaseError, Query, Row, placeholders, query, query_built};
 use crate::seal::{self, RowId, Sealed};
 use crate::store::{
     ActiveSecret, Capabilities, StagedWrite, Store, StoreError, reject_duplicate_names,
@@ -96,12 +96,11 @@ impl Embedded {
     async fn open_rows(&self, wanted: &[ActiveSecret]) -> Result<Vec<Redacted>, StoreError> {
         let mut values = Vec::with_capacity(wanted.len());
         for wanted in wanted.chunks(ROWS_PER_QUERY) {
-            let places: Vec<String> = (1..=wanted.len()).map(|at| format!("${at}")).collect();
             // Only placeholder numbers are formatted into the SQL; all values are bound.
             let statement = query_built(format!(
                 "SELECT reference, format, key_id, wrapped_key, sealed FROM lockbox_values
                  WHERE reference IN ({})",
-                places.join(", ")
+                placeholders(1, wanted.len())
             ));
             let rows = wanted
                 .iter()

@@ -198,7 +198,7 @@ fn delimiters_and_trimming() {
 }
 
 proptest! {
-    /// What is found at admission to be right renders, or says why not without a value.
+    /// A template renders, or an error says why not, without a value.
     #[test]
     fn no_template_panics_or_shows_a_value(
         middle in "[{}a-c0-9 \"().$|:=\n-]{0,40}",
@@ -209,7 +209,7 @@ proptest! {
              {{{{ .Data.data.password | {function} }}}}{{{{ end }}}}"
         );
         if let Err(error) = render(&text, &options(true), &secrets()) {
-let said = format!("{error} {error:?}");
+            let said = format!("{error} {error:?}");
             prop_assert!(!said.contains("hunter2"), "{}", said);
         }
     }

@@ -4,8 +4,7 @@
 use serde_json::Value as Json;
 
 /// Words that YAML takes for something else than a text.
-const WORDS: [&str; 11] =
-    ["true", "false", "null", "yes", "no", "on", "off", "y", "n", ".nan", ".inf"];
+const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
 
 /// A document, without a line break at its end.
 pub(super) fn document(value: &Json) -> String {

@@ -1,7 +1,7 @@
 //! The requests of a pod's application: agents are asked to count them, and what they say is kept
 //! for a while.
 
-use contract::requests::{MAX_WINDOWS, RequestWindow};
+use contract::requests::{MAX_WINDOWS, RequestWindow, total};
 use contract::stream::ServerMessage;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -41,9 +41,8 @@ impl Connection {
     ) {
         let Some(left) = self.expected_counts.checked_sub(1) else { return };
         self.expected_counts = left;
-        let sum =
-            |of: fn(&RequestWindow) -> u64| windows.iter().map(of).fold(0u64, u64::saturating_add);
-        let (requests, errors) = (sum(|it| it.requests), sum(|it| it.errors));
+        let requests = total(&windows, |it| it.requests);
+        let errors = total(&windows, |it| it.errors);
         if let Some(agent) = &self.agent
             && agent.counted(metric, bounds, windows)
         {

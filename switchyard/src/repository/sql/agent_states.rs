@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use audit::Pod;
 use contract::Generation;
 use contract::api::PodCheck;
-use lockbox::database::{Row, query, query_built};
+use lockbox::database::{Row, placeholders, query, query_built};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -157,14 +157,13 @@ impl Repository {
             return Ok(HashMap::new());
         }
         // Only placeholder numbers are formatted into it.
-        let placeholders: Vec<String> = (1..=uids.len()).map(|at| format!("${at}")).collect();
         let mut statement = query_built(format!(
             "SELECT b.*, h.pod_uid, h.generation AS held_generation, h.tag AS held_tag, \
                 h.held_since, h.reload, h.applied_at, h.failed_generation, h.failed_step, \
                 h.failed_detail, h.reported_at
              FROM agent_holdings h JOIN bundles b ON b.id = h.bundle_id
              WHERE h.pod_uid IN ({}) ORDER BY b.id",
-            placeholders.join(", ")
+            placeholders(1, uids.len())
         ));
         for uid in uids {
             statement = statement.bind(uid);

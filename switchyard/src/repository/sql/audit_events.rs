@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use audit::{Event, Hash, Pod};
 use jiff::Timestamp;
-use lockbox::database::{QueueFull, Row, SqlValue, query, query_built};
+use lockbox::database::{QueueFull, Row, SqlValue, placeholders, query, query_built};
 
 use super::super::{AuditEntry, AuditQuery, RepositoryError};
 use super::rows::{bytes, count, database, optional_text, signed, text, time};
@@ -157,12 +157,7 @@ const COLUMNS: [&str; 19] = [
 static STATEMENTS: LazyLock<[String; ROWS.len()]> = LazyLock::new(|| ROWS.map(insert_statement));
 
 fn insert_statement(rows: usize) -> String {
-    let row = |row: usize| {
-        let first = row * COLUMNS.len() + 1;
-        let places: Vec<String> =
-            (first..first + COLUMNS.len()).map(|at| format!("${at}")).collect();
-        format!("({})", places.join(", "))
-    };
+    let row = |row: usize| format!("({})", placeholders(row * COLUMNS.len() + 1, COLUMNS.len()));
     let rows: Vec<String> = (0..rows).map(row).collect();
     format!("INSERT INTO audit_events ({}) VALUES {}", COLUMNS.join(", "), rows.join(", "))
 }

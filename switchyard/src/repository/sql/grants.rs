@@ -4,7 +4,7 @@ use audit::Event;
 use contract::api::{Access, Grant, GrantRequest, Subject, SubjectKind};
 use contract::{Scope, SecretName};
 use jiff::Timestamp;
-use lockbox::database::{Row, query, query_built};
+use lockbox::database::{Row, placeholders, query, query_built};
 
 use super::super::authenticity::Forgery;
 use super::super::digest::Table;
@@ -78,12 +78,13 @@ impl Repository {
         groups: &[String],
     ) -> Result<Vec<PersonGrant>, RepositoryError> {
         // Only placeholder numbers are formatted into the SQL; names are bound.
-        let placeholders: Vec<String> =
-            (0..groups.len()).map(|at| format!("${}", at + 2)).collect();
         let of_groups = if groups.is_empty() {
             String::new()
         } else {
-            format!(" OR (subject_kind = 'group' AND subject IN ({}))", placeholders.join(", "))
+            format!(
+                " OR (subject_kind = 'group' AND subject IN ({}))",
+                placeholders(2, groups.len())
+            )
         };
         let sql = format!(
             "SELECT g.*, h.digests FROM grants g JOIN audit_head h ON h.id = 1

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use contract::{Label, Scope, SecretName};
 use jiff::Timestamp;
-use lockbox::database::{query, query_built};
+use lockbox::database::{placeholders, query, query_built};
 
 use super::super::{ListQuery, RepositoryError, Secret};
 use super::Repository;
@@ -40,7 +40,6 @@ impl Repository {
                 break;
             }
             let [project, environment, service] = columns(scope);
-            let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 9)).collect();
             let sql = format!(
                 "SELECT {LISTED_COLUMNS}
                  FROM {LISTED_TABLES}
@@ -49,7 +48,7 @@ impl Repository {
                    AND ($5 = 0 OR v.expires_at < $6) AND {}
                    AND s.name IN ({}) ORDER BY s.name",
                 unused_since(7, 8),
-                places.join(", ")
+                placeholders(9, chunk.len())
             );
             // Only placeholder numbers are formatted into the SQL; all values are bound.
             let mut select = query_built(sql)

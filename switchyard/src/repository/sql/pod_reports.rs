@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use contract::Generation;
 use jiff::Timestamp;
-use lockbox::database::{SqlValue, query};
+use lockbox::database::{SqlValue, placeholders, query};
 
 use super::super::{BundleId, PodReport, ReportedState, RepositoryError};
 use super::rows::{database, optional_count, signed, text};
@@ -73,9 +73,7 @@ static STATEMENTS: LazyLock<[String; ROWS.len()]> = LazyLock::new(|| ROWS.map(st
 
 fn statement(rows: usize) -> String {
     let row = |row: usize| {
-        let first = row * VALUES + 1;
-        let places: Vec<String> = (first..first + VALUES).map(|at| format!("${at}")).collect();
-        let places = places.join(", ");
+        let places = placeholders(row * VALUES + 1, VALUES);
         format!("({places}, (SELECT milliseconds FROM lived_time WHERE id = 1))")
     };
     let rows: Vec<String> = (0..rows).map(row).collect();
@@ -120,8 +118,8 @@ pub(super) async fn put_all(
     let mut reports = reports.into_iter();
     for (rows, sql) in ROWS.into_iter().zip(STATEMENTS.iter()) {
         while reports.as_slice().get(..rows).is_some_and(are_of_different_rows) {
-            let stored: Vec<SqlValue> = reports.by_ref().take(rows).flat_map(values).collect();
-            let stored = query(sql).bind_all(stored).execute(tx.connection());
+            let stored = query(sql).bind_all(reports.by_ref().take(rows).flat_map(values));
+            let stored = stored.execute(tx.connection());
             stored.await.map_err(database("store pod reports"))?;
         }
     }

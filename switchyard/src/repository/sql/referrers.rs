@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{Scope, SecretName, SecretRef};
-use lockbox::database::{Query, Row, query, query_built};
+use lockbox::database::{Query, Row, placeholders, query, query_built};
 
 use super::super::RepositoryError;
 use super::super::authenticity::{Forgery, MAX_REPORTED};
@@ -36,13 +36,12 @@ pub(super) async fn targets_among(
     let mut found = BTreeSet::new();
     for names in names.chunks(IDS_PER_QUERY) {
         let [project, environment, service] = columns(of);
-        let places: Vec<String> = (0..names.len()).map(|at| format!("${}", at + 4)).collect();
         // Only placeholder numbers are formatted into the SQL; all values are bound.
         let statement = query_built(format!(
             "SELECT t.id FROM secrets t
              WHERE t.project = $1 AND t.environment = $2 AND t.service = $3 AND t.name IN ({})
                AND EXISTS (SELECT 1 FROM version_references r WHERE r.target_id = t.id)",
-            places.join(", ")
+            placeholders(4, names.len())
         ));
         let statement = statement.bind(project).bind(environment).bind(service);
         let rows = names
@@ -97,7 +96,6 @@ pub(super) async fn direct_referrers(
 }
 
 fn statement(ids: &[i64]) -> Query {
-    let places: Vec<String> = (1..=ids.len()).map(|at| format!("${at}")).collect();
     let statement = query_built(format!(
         "SELECT s.id, {VERSION_COLUMNS}, t.project AS target_project, \
             t.environment AS target_environment, t.service AS target_service, \
@@ -107,7 +105,7 @@ fn statement(ids: &[i64]) -> Query {
          JOIN secrets s ON s.id = r.secret_id AND s.current_version = r.version
          JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
          WHERE r.target_id IN ({}) AND s.deleted_at IS NULL",
-        places.join(", ")
+        placeholders(1, ids.len())
     ));
     ids.iter().fold(statement, |statement, id| statement.bind(*id))
 }

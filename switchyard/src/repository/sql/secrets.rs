@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
-use lockbox::database::{Query, Row, query, query_built};
+use lockbox::database::{Query, Row, placeholders, query, query_built};
 use lockbox::{ActiveSecret, Reference};
 
 use super::super::{ListQuery, LivedTime, RepositoryError, Secret, VersionNumbers, VersionRow};
@@ -58,8 +58,7 @@ pub(super) fn find_statement() -> Query {
 
 /// Placeholders from `$4` on, which is all that is formatted into a statement; texts are bound.
 fn name_places(names: usize) -> String {
-    let places: Vec<String> = (0..names).map(|at| format!("${}", at + 4)).collect();
-    places.join(", ")
+    placeholders(4, names)
 }
 
 impl Repository {
