@@ -91,7 +91,7 @@ test-fuzz: ## what strangers can send, made up by coverage; ENCLII_FUZZ_SECONDS 
 	@fuzz/run.sh
 
 .PHONY: test-stores
-test-stores: programs ## the tests that need root, a real PostgreSQL or a real Vault (root)
+test-stores: programs ## the tests that need root, or a real database, proxy or Vault (root)
 	@$(UNIGNORED) tests/stores/test.sh
 
 .PHONY: test-api
