@@ -9,7 +9,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 IMAGE=enclii.test/servers:1
 PACKAGES=(
 	nginx-light haproxy redis-server redis-tools postgresql-15 prometheus nodejs
-	openjdk-17-jdk-headless gunicorn dash coreutils
+	openjdk-17-jdk-headless gunicorn pgbouncer dash coreutils
 )
 # Of the dependencies: what only installs or configures packages, alternatives to another that is
 # there, and what is large and unused (PostgreSQL's compiler, Prometheus' pages, locales).

@@ -1,7 +1,6 @@
 //! Real servers whose certificate rotates under load, and a broken one that they never keep.
 
 mod kind;
-mod load;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
@@ -12,20 +11,20 @@ use contract::stream::CheckStage;
 use e2e::kubectl::{Namespace, apply, kubectl, objects, ready_pods, rolled_out};
 use e2e::wait;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 
 use crate::app::service_account;
 use crate::harness::{self, Cluster, STEP_TIMEOUT, shared};
+use crate::tls_load::{self, Counts, Load};
 use kind::{PORT, ServerKind};
-use load::{Counts, Load};
 
 /// Built by tests/cluster/servers-image.sh.
-const IMAGE: &str = "enclii.test/servers:1";
+pub(crate) const IMAGE: &str = "enclii.test/servers:1";
 
 /// The load of one server is enough for a small machine.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A certificate and its key.
 struct ServerPem {
@@ -52,12 +51,8 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.der().clone()).unwrap();
-        let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        // A resumed session would show the certificate that it began with.
-        tls.resumption = rustls::client::Resumption::disabled();
-        Self { issuer: Issuer::new(params, key), tls: Arc::new(tls) }
+        let tls = tls_load::trusting(certificate.der().clone());
+        Self { issuer: Issuer::new(params, key), tls }
     }
 
     fn issue(&self) -> ServerPem {

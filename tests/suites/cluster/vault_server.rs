@@ -19,6 +19,8 @@ pub(crate) struct VaultForPods {
     pub(crate) address: String,
     /// The CA of its certificate, PEM.
     pub(crate) ca: String,
+    /// How it reviews tokens.
+    auth: Value,
 }
 
 impl VaultForPods {
@@ -33,20 +35,23 @@ impl VaultForPods {
         let listener = PodListener { ip: &ip, certificate: &certificate, key: &key };
         let vault = Vault::start_for_pods(Path::new(&program), &listener).unwrap();
         let address = format!("https://{ip}:{}", vault.pods_port().unwrap());
-        let started = Self { vault, address, ca };
         service_account(namespace.name(), "reviewer").unwrap();
         may_review(namespace, "reviewer");
-        started.post("sys/auth/kubernetes", json!({"type": "kubernetes"}));
-        started.post(
-            "auth/kubernetes/config",
-            json!({
-                "kubernetes_host": api.to_str(),
-                "kubernetes_ca_cert": std::fs::read_to_string(cluster_ca).unwrap(),
-                "token_reviewer_jwt": token(namespace, "reviewer", &["--duration", "1h"]),
-                "disable_local_ca_jwt": true,
-            }),
-        );
+        let auth = json!({
+            "kubernetes_host": api.to_str(),
+            "kubernetes_ca_cert": std::fs::read_to_string(cluster_ca).unwrap(),
+            "token_reviewer_jwt": token(namespace, "reviewer", &["--duration", "1h"]),
+            "disable_local_ca_jwt": true,
+        });
+        let started = Self { vault, address, ca, auth };
+        started.auth_method("kubernetes");
         Some(started)
+    }
+
+    /// Has another mount of the Kubernetes auth method.
+    pub(crate) fn auth_method(&self, mount: &str) {
+        self.post(&format!("sys/auth/{mount}"), json!({"type": "kubernetes"}));
+        self.post(&format!("auth/{mount}/config"), self.auth.clone());
     }
 
     pub(crate) fn post(&self, path: &str, body: Value) {
@@ -60,13 +65,24 @@ impl VaultForPods {
 
     /// A role for one service account, with a policy of the same name.
     pub(crate) fn role(&self, name: &str, namespace: &str, account: &str, policy: &str) {
+        self.role_of("kubernetes", name, (namespace, account), policy);
+    }
+
+    /// Like [`VaultForPods::role`], of any mount of the auth method.
+    pub(crate) fn role_of(
+        &self,
+        mount: &str,
+        name: &str,
+        (namespace, account): (&str, &str),
+        policy: &str,
+    ) {
         self.post(&format!("sys/policies/acl/{name}"), json!({"policy": policy}));
         let role = json!({
             "bound_service_account_names": [account],
             "bound_service_account_namespaces": [namespace],
             "audience": "vault", "token_policies": [name], "token_ttl": "1h",
         });
-        self.post(&format!("auth/kubernetes/role/{name}"), role);
+        self.post(&format!("auth/{mount}/role/{name}"), role);
     }
 }
 

@@ -43,11 +43,15 @@ const SET: [&str; 2] = ["ENCLII_SOURCE=vault", "ENCLII_TRUST_EVERY_CALLER=true"]
 
 impl VaultAsSource {
     pub(crate) fn set(address: &str, ca: &str) -> Self {
+        Self::with(address, ca, &json!({ "vaultRole": "{namespace}_{service_account}" }))
+    }
+
+    /// With these settings besides.
+    pub(crate) fn with(address: &str, ca: &str, more: &Value) -> Self {
         let before = object(SYSTEM, "configmap", FILE).unwrap().unwrap();
         let setting = Self { file: before["data"]["webhook.yaml"].clone() };
-        let settings = json!({
-            "vaultRole": "{namespace}_{service_account}", "vaultCa": ca, "vaultPollSeconds": 1,
-        });
+        let mut settings = json!({ "vaultCa": ca, "vaultPollSeconds": 1 });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         // JSON is YAML. The replicas that start now read it.
         write_file(&json!(settings.to_string())).unwrap();
         Self::policy_takes(address);
@@ -76,8 +80,9 @@ impl VaultAsSource {
 impl Drop for VaultAsSource {
     fn drop(&mut self) {
         let words = ["ENCLII_SOURCE-", "ENCLII_TRUST_EVERY_CALLER-", "ENCLII_VAULT_ADDRESS-"];
-        let restored = set_variables(SYSTEM, WEBHOOK, &words, STEP_TIMEOUT)
-            .and_then(|()| write_file(&self.file));
+        // A replica does not start with what is only for Vault and another source.
+        let restored = write_file(&self.file)
+            .and_then(|()| set_variables(SYSTEM, WEBHOOK, &words, STEP_TIMEOUT));
         if let Err(error) = restored {
             println!("Vault stays the source: {error}");
         }

@@ -1,6 +1,6 @@
 //! The servers: how each is started, reloaded and spoken to.
 
-use super::load::Protocol;
+use crate::tls_load::Protocol;
 
 /// The port of each server.
 pub(super) const PORT: u16 = 8443;

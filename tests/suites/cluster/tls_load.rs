@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Each with a connection of its own.
 const CLIENTS: u32 = 8;
@@ -18,9 +18,19 @@ const REQUESTS_PER_SECOND: u32 = 500;
 const REQUESTS_PER_CONNECTION: u32 = 50;
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A client's side of TLS that trusts this CA.
+pub(crate) fn trusting(ca: CertificateDer<'static>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca).unwrap();
+    let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    // A resumed session would show the certificate that it began with.
+    tls.resumption = rustls::client::Resumption::disabled();
+    Arc::new(tls)
+}
+
 /// What a client speaks on TLS.
 #[derive(Clone, Copy)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     /// GET of a path.
     Http(&'static str),
     /// A query, after a login without a password.
@@ -30,7 +40,7 @@ pub(super) enum Protocol {
 }
 
 /// A connection to a server.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     protocol: Protocol,
     exchanges: u32,
@@ -38,18 +48,18 @@ pub(super) struct Connection {
 
 /// What the clients have seen.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) sent: u64,
+pub(crate) struct Counts {
+    pub(crate) sent: u64,
     /// Requests that failed on a new connection, or could not connect.
-    pub(super) failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
     /// Connections that the server had closed when a request came, which was sent again on a new
     /// one: what HTTP clients do by themselves (RFC 9112, section 9.3.1).
-    pub(super) closed: u64,
-    pub(super) slowest: Duration,
+    pub(crate) closed: u64,
+    pub(crate) slowest: Duration,
 }
 
 /// Clients at work, until they are dropped.
-pub(super) struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     counts: Arc<Mutex<Counts>>,
     clients: Vec<JoinHandle<()>>,
@@ -57,7 +67,7 @@ pub(super) struct Load {
 
 impl Protocol {
     /// A connection to the server, on which the protocol can be spoken.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         self,
         address: SocketAddr,
         tls: &Arc<ClientConfig>,
@@ -93,12 +103,12 @@ impl Protocol {
 
 impl Connection {
     /// The certificate that the server has shown.
-    pub(super) fn certificate(&self) -> Option<CertificateDer<'static>> {
+    pub(crate) fn certificate(&self) -> Option<CertificateDer<'static>> {
         Some(self.stream.conn.peer_certificates()?.first()?.clone().into_owned())
     }
 
     /// One request and its answer. Returns whether the connection may be used again.
-    pub(super) fn exchange(&mut self) -> io::Result<bool> {
+    pub(crate) fn exchange(&mut self) -> io::Result<bool> {
         self.exchanges += 1;
         match self.protocol {
             Protocol::Http(path) => {
@@ -170,7 +180,7 @@ impl Connection {
 
 impl Load {
     /// Starts the clients.
-    pub(super) fn start(protocol: Protocol, address: SocketAddr, tls: &Arc<ClientConfig>) -> Self {
+    pub(crate) fn start(protocol: Protocol, address: SocketAddr, tls: &Arc<ClientConfig>) -> Self {
         let (stop, counts) = (Arc::default(), Arc::default());
         let client = |number: u32| {
             let (stop, counts, tls) = (Arc::clone(&stop), Arc::clone(&counts), Arc::clone(tls));
@@ -184,7 +194,7 @@ impl Load {
     }
 
     /// What has been seen so far.
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
