@@ -15,6 +15,9 @@ OUT := target/$(TRIPLE)
 # target/bin.
 export ENCLII_BIN ?= $(CURDIR)/$(OUT)/debug
 
+# Most tests wait for a program or a timer: more of them at a time than there are processors.
+export RUST_TEST_THREADS ?= $(shell cores=$$(nproc); echo $$((cores > 8 ? cores : 8)))
+
 # Tests send signals to programs of theirs. Under `nohup`, or in the background of a script, those
 # would ignore some of them from the start, and most programs leave it at that.
 UNIGNORED := env --default-signal

@@ -40,7 +40,7 @@ async fn server() -> EchoServer {
 
 fn client() -> reqwest::Client {
     let builder = reqwest::Client::builder().tls_certs_only(Vec::new()).no_proxy();
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    runtime::provider::install().unwrap();
     builder.timeout(Duration::from_millis(400)).build().unwrap()
 }
 

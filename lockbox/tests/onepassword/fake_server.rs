@@ -14,7 +14,7 @@ struct TestClient {
 
 impl TestClient {
     fn new(connect: &Connect) -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        runtime::provider::install().unwrap();
         let http = reqwest::Client::builder()
             .tls_certs_only(Vec::new())
             .no_proxy()
