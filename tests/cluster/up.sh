@@ -94,6 +94,8 @@ say "the node is Ready ($SECONDS s)"
 await coredns "CoreDNS" in_node curl -fsS -m 2 "http://$NODE_IP:8181/ready"
 await kube-controller-manager "the default service account" api get serviceaccount default
 await kube-proxy "kube-proxy" in_node curl -fsS -m 2 http://127.0.0.1:10256/healthz
-await kube-scheduler "the scheduler" in_node curl -kfsS -m 2 https://127.0.0.1:10259/readyz
+# That of Kubernetes 1.29 answers at /healthz alone.
+await kube-scheduler "the scheduler" in_node sh -c \
+	'for path in readyz healthz; do curl -kfsS -m 2 "https://127.0.0.1:10259/$path" && exit; done; exit 1'
 say "up in $SECONDS s"
 usage
