@@ -1,4 +1,5 @@
-//! The agent: how soon its files are there, what it costs to have one in every pod.
+//! The agent: how soon its files are there, what it costs to have one in every pod, with one secret,
+//! twenty and two hundred.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,14 +11,22 @@ use e2e::wait;
 
 use crate::budget::{Measurement, Metric};
 use crate::memory::Memory;
-use crate::pod::{SECRET, Setup, value};
+use crate::pod::{RunningPod, SECRET, Setup, value};
 use crate::probe::{POLL_INTERVAL, file_size_mb};
+use crate::processor_time::ProcessorTime;
 use crate::progress::print_progress;
 use crate::statistics::{median, milliseconds};
 use crate::vault::VaultAgentFigures;
 
 const START_COUNT: usize = 40;
 const IDLE_TIME: Duration = Duration::from_secs(3);
+/// Whose processor time is that of a sixtieth of an hour: some heartbeats.
+pub(crate) const IDLE_MINUTE: Duration = Duration::from_secs(60);
+/// The other sizes of a bundle, and the metrics of the agent's memory and start with it.
+const OTHER_SIZES: [(usize, Metric, Metric); 2] = [
+    (1, Metric::AgentRssAt1, Metric::AgentStartAt1),
+    (200, Metric::AgentRssAt200, Metric::AgentStartAt200),
+];
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Measures the agent; `peer` is Vault Agent.
@@ -27,8 +36,11 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<Measurement>> {
     print_progress(&format!("agent: {START_COUNT} starts, twenty secrets"));
     let start = median_start(setup)?;
-    print_progress("agent: memory while idle, after a rotation");
-    let memory = memory(setup)?;
+    print_progress("agent: memory while idle, after a rotation, and a minute's processor time");
+    let mut running = rotated(setup)?;
+    let memory = Memory::of(running.agent.id())?;
+    let idle = idle_time(running.agent.id())?;
+    running.agent.check()?;
     let binary = file_size_mb(&program("enclii-agent")?)?;
     let entry = |name: Metric, value, of: fn(&VaultAgentFigures) -> f64| {
         name.measurement(value).with_baseline(peer.map(|it| (it.name.as_str(), of(it))))
@@ -38,7 +50,42 @@ pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<Me
         entry(Metric::AgentPrivateDirty, memory.private_dirty, |it| it.memory.private_dirty),
         entry(Metric::AgentBinary, binary, |it| it.binary),
         entry(Metric::AgentStart, start, |it| it.start),
+        entry(Metric::AgentIdleTime, idle, |it| it.idle),
     ])
+}
+
+/// Measures it with other numbers of secrets, each with servers of its own.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_sizes(peer: Option<&VaultAgentFigures>) -> Result<Vec<Measurement>> {
+    let mut measurements = Vec::new();
+    for (count, rss, start) in OTHER_SIZES {
+        print_progress(&format!("agent: {START_COUNT} starts and memory, secrets: {count}"));
+        let setup = Setup::with_secrets(count)?;
+        let started = median_start(&setup)?;
+        let mut running = rotated(&setup)?;
+        let memory = Memory::of(running.agent.id())?;
+        running.agent.check()?;
+        let peer = peer.and_then(|it| Some((it.name.as_str(), it.sizes.get(&count)?)));
+        measurements.extend([
+            rss.measurement(memory.resident)
+                .with_baseline(peer.map(|(name, it)| (name, it.memory.resident))),
+            start.measurement(started).with_baseline(peer.map(|(name, it)| (name, it.start))),
+        ]);
+    }
+    Ok(measurements)
+}
+
+/// The processor time of an idle process in an hour, in seconds, from that of a minute.
+///
+/// # Errors
+/// If there is no such process.
+pub(crate) fn idle_time(pid: u32) -> Result<f64> {
+    let before = ProcessorTime::of(pid)?;
+    sleep(IDLE_MINUTE);
+    let used = ProcessorTime::of(pid)?.since(before);
+    Ok((used.serving + used.writing).as_secs_f64() * 60.0)
 }
 
 /// The median time from the start to the first generation.
@@ -58,8 +105,9 @@ fn median_start(setup: &Setup) -> Result<f64> {
     median(&times).context("no start")
 }
 
-fn memory(setup: &Setup) -> Result<Memory> {
-    let mut running = setup.volumes()?.run()?;
+/// An agent that has been idle, replaced a value and been idle again.
+fn rotated(setup: &Setup) -> Result<RunningPod> {
+    let running = setup.volumes()?.run()?;
     sleep(IDLE_TIME);
     let rotated = value("idle", 0);
     setup.store.write([(SECRET, rotated.as_str())])?;
@@ -68,6 +116,5 @@ fn memory(setup: &Setup) -> Result<Memory> {
             .then_some(()))
     })?;
     sleep(IDLE_TIME);
-    running.agent.check()?;
-    Memory::of(running.agent.id())
+    Ok(running)
 }

@@ -14,6 +14,20 @@ pub enum Metric {
     AgentBinary,
     /// From the agent's start to its files.
     AgentStart,
+    /// Its processor time in an idle hour.
+    AgentIdleTime,
+    /// Its resident memory with one secret.
+    #[serde(rename = "agent_rss_1")]
+    AgentRssAt1,
+    /// Its resident memory with 200.
+    #[serde(rename = "agent_rss_200")]
+    AgentRssAt200,
+    /// From its start to one file.
+    #[serde(rename = "agent_start_1")]
+    AgentStartAt1,
+    /// From its start to 200 files.
+    #[serde(rename = "agent_start_200")]
+    AgentStartAt200,
     /// From a write to the store to the replaced file.
     WriteToFileP99,
     /// From a write to the store to the application that has read it.
@@ -129,11 +143,16 @@ const SINGLE_RATIONALE: &str = "twice what one connection wrote when each change
 
 impl Metric {
     /// Every metric, in the report's order.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::AgentRss,
         Self::AgentPrivateDirty,
         Self::AgentBinary,
         Self::AgentStart,
+        Self::AgentIdleTime,
+        Self::AgentRssAt1,
+        Self::AgentRssAt200,
+        Self::AgentStartAt1,
+        Self::AgentStartAt200,
         Self::WriteToFileP99,
         Self::WriteToReloadP99,
         Self::WebhookRpsAt16,
@@ -173,6 +192,11 @@ impl Metric {
             Self::AgentPrivateDirty => known("agent_private_dirty", "MiB", AtMost(1.0)),
             Self::AgentBinary => known("agent_binary", "MB", AtMost(5.0)),
             Self::AgentStart => known("agent_start", "ms", AtMost(20.0)),
+            Self::AgentIdleTime => known("agent_idle_time", "s/h", AtMost(1.0)),
+            Self::AgentRssAt1 => known("agent_rss_1", "MiB", AtMost(4.0)),
+            Self::AgentRssAt200 => known("agent_rss_200", "MiB", AtMost(5.0)),
+            Self::AgentStartAt1 => known("agent_start_1", "ms", AtMost(20.0)),
+            Self::AgentStartAt200 => known("agent_start_200", "ms", AtMost(50.0)),
             Self::WriteToFileP99 => known("write_to_file_p99", "ms", AtMost(50.0)),
             Self::WriteToReloadP99 => known("write_to_reload_p99", "ms", AtMost(50.0)),
             Self::WebhookRpsAt16 => {

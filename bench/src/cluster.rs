@@ -17,7 +17,7 @@ use e2e::wait;
 use serde_json::json;
 
 use crate::budget::{Measurement, Metric};
-use crate::pod::{BUNDLE, names, value};
+use crate::pod::{BUNDLE, SECRETS, names, value};
 use crate::progress::print_progress;
 use crate::results::Results;
 use crate::secret_writer::SecretWriter;
@@ -142,7 +142,7 @@ fn write_secrets() -> Result<()> {
         &token,
         "bench.prod.api",
     )?;
-    let secrets: Vec<_> = names()
+    let secrets: Vec<_> = names(SECRETS)
         .into_iter()
         .enumerate()
         .map(|(number, name)| (name, value("cluster", number)))

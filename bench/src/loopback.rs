@@ -27,6 +27,9 @@ pub fn measure(args: &Loopback) -> Results {
         let measured = streams::reconnect::measure(&mut results);
         results.take("reconnect", measured);
     }
+    if args.wants(Benchmark::Agent) {
+        results.take("agent", agent::measure_sizes(peer.as_ref()));
+    }
     if args.wants(Benchmark::Replicas) {
         replicas(&mut results);
     }

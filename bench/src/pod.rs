@@ -31,11 +31,15 @@ pub const BUNDLE: &str = "api-prod";
 /// The secret that is written again and again.
 pub const SECRET: &str = "DATABASE_URL";
 
-/// The names of the twenty secrets that every agent here holds.
+/// How many secrets an agent holds, unless the measurement says otherwise.
+pub const SECRETS: usize = 20;
+
+/// The names of the secrets of a bundle with so many, at least one.
 #[must_use]
-pub fn names() -> Vec<String> {
-    let others = (3..=20).map(|number| format!("SECRET_{number:02}"));
-    [SECRET.to_owned(), "STRIPE_API_KEY".to_owned()].into_iter().chain(others).collect()
+pub fn names(count: usize) -> Vec<String> {
+    let others = (3..=count).map(|number| format!("SECRET_{number:02}"));
+    let first = [SECRET.to_owned(), "STRIPE_API_KEY".to_owned()];
+    first.into_iter().chain(others).take(count).collect()
 }
 
 /// A value like no other: as long as a connection string is.
@@ -58,7 +62,7 @@ pub fn example() -> Result<Value> {
     )
 }
 
-/// Switchyard with twenty secrets, the webhook, and the pod that it has patched.
+/// Switchyard with a bundle of secrets, the webhook, and the pod that it has patched.
 pub struct Setup {
     // Before the directories: the servers end first.
     /// The two servers.
@@ -73,11 +77,19 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Starts all of it.
+    /// Starts all of it, with twenty secrets.
     ///
     /// # Errors
     /// If a server does not start, or the webhook refuses the pod.
     pub fn start() -> Result<Self> {
+        Self::with_secrets(SECRETS)
+    }
+
+    /// Starts all of it, with so many secrets.
+    ///
+    /// # Errors
+    /// As [`Setup::start`].
+    pub fn with_secrets(count: usize) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
         let token = directory.path().display().to_string();
         let uid = format!("bench-{}", std::process::id());
@@ -92,7 +104,7 @@ impl Setup {
             [NamespaceScope { namespace: NAMESPACE, project: "shop", environment: "prod" }];
         let system = Loopback::start(directory.path(), &places, std::slice::from_ref(&identity))?;
         let store = SecretWriter::like(&system.enclii()?, "shop.prod.api")?;
-        let secrets: Vec<_> = names()
+        let secrets: Vec<_> = names(count)
             .into_iter()
             .enumerate()
             .map(|(number, name)| (name, value("first", number)))

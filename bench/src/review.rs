@@ -10,7 +10,7 @@ use webhook::catalog::Catalog;
 use webhook::review::{Outcome, ReviewContext, respond};
 
 use crate::budget::{Measurement, Metric};
-use crate::pod::{BUNDLE, NAMESPACE, Setup, names};
+use crate::pod::{BUNDLE, NAMESPACE, SECRETS, Setup, names};
 use crate::progress::print_progress;
 use crate::statistics::median;
 
@@ -31,7 +31,7 @@ const BATCH: u32 = 100;
 pub fn measure(setup: &Setup) -> Result<Vec<Measurement>> {
     print_progress(&format!("review: {BATCHES} batches of {BATCH}"));
     let catalog = Catalog::default();
-    let keys = names().iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+    let keys = names(SECRETS).iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let (project, environment) = (Some("shop".parse()?), Some("prod".parse()?));
     catalog.set(NAMESPACE, BUNDLE, Bundle { keys, project, environment, ..Bundle::default() });
     let image = format!("enclii/agent:{}", env!("CARGO_PKG_VERSION"));

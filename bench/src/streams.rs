@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::budget::{Measurement, Metric};
 use crate::memory::Memory;
-use crate::pod::{NAMESPACE, names, value};
+use crate::pod::{NAMESPACE, SECRETS, names, value};
 use crate::processor_time::ProcessorTime;
 use crate::progress::print_progress;
 use crate::results::Results;
@@ -43,7 +43,7 @@ pub fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
     let mut switchyard =
         Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
     switchyard.run()?;
-    let twenty: Vec<_> = names()
+    let twenty: Vec<_> = names(SECRETS)
         .into_iter()
         .enumerate()
         .map(|(number, name)| (name, value("first", number)))
@@ -78,7 +78,8 @@ pub fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
     let before = ProcessorTime::of(server)?;
     for number in 0..WRITES {
         let from = Instant::now();
-        let generation = write(&switchyard, &[(names().swap_remove(0), value("write", number))])?;
+        let generation =
+            write(&switchyard, &[(names(SECRETS).swap_remove(0), value("write", number))])?;
         let arrived = streams.wait_until_all_hold(generation, STEP_TIMEOUT)?;
         times
             .extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));

@@ -1,9 +1,10 @@
 //! The peer of the agent: Vault Agent beside a development server of Vault, both on loopback, with
-//! the same twenty secrets in the same kind of directory.
+//! the same secrets in the same kind of directory.
 
 mod agent;
 mod server;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -13,8 +14,9 @@ use anyhow::{Context, Result, ensure};
 use e2e::wait;
 use tempfile::TempDir;
 
+use crate::agent::idle_time;
 use crate::memory::Memory;
-use crate::pod::{SECRET, names, value};
+use crate::pod::{SECRET, SECRETS, names, value};
 use crate::probe::{POLL_INTERVAL, file_size_mb, time_until_file};
 use crate::progress::print_progress;
 use crate::statistics::{median, milliseconds, percentile};
@@ -22,6 +24,8 @@ use agent::{Agent, Refresh};
 use server::Server;
 
 const START_COUNT: usize = 15;
+/// The largest number of secrets.
+const MANY: usize = 200;
 // It polls once a second: the slowest of thirty writes just missed a poll.
 const WRITES: usize = 30;
 const IDLE_TIME: Duration = Duration::from_secs(5);
@@ -38,10 +42,23 @@ pub struct VaultAgentFigures {
     pub start: f64,
     /// Its memory while idle.
     pub memory: Memory,
+    /// Its processor time in an idle hour, in seconds.
+    pub idle: f64,
+    /// The same start and memory with other numbers of secrets.
+    pub sizes: BTreeMap<usize, SizeFigures>,
     /// The size of its program, in MB.
     pub binary: f64,
     /// From a write to the file, in milliseconds.
     pub write_to_file: f64,
+}
+
+/// What was measured with some number of secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct SizeFigures {
+    /// Start to the last of the files, in milliseconds.
+    pub start: f64,
+    /// Its memory while idle.
+    pub memory: Memory,
 }
 
 /// Measures Vault Agent.
@@ -50,24 +67,36 @@ pub struct VaultAgentFigures {
 /// If it does not start or does not write the files.
 pub fn measure(program: &Path) -> Result<VaultAgentFigures> {
     let name = format!("Vault Agent {}", version(program)?);
-    print_progress(&format!("{name}: a development server with twenty secrets"));
+    print_progress(&format!("{name}: a development server"));
     let directory = tempfile::Builder::new().prefix("enclii-bench-vault-").tempdir()?;
     let server = Server::start(program, directory.path())?;
-    for (number, secret) in names().iter().enumerate() {
+    for (number, secret) in names(MANY).iter().enumerate() {
         server.write(secret, &value("first", number))?;
     }
     print_progress(&format!("{name}: {START_COUNT} starts"));
-    let start = median_start(program, directory.path(), &server)?;
-    print_progress(&format!("{name}: memory while idle"));
-    let memory = memory(program, directory.path(), &server)?;
+    let peer = Peer { program, directory: directory.path(), server };
+    let start = peer.median_start(SECRETS)?;
+    print_progress(&format!("{name}: memory while idle, and a minute's processor time"));
+    let agent = peer.idle(SECRETS)?;
+    let memory = Memory::of(agent.id())?;
+    let idle = idle_time(agent.id())?;
+    drop(agent);
+    let mut sizes = BTreeMap::new();
+    for count in [1, MANY] {
+        print_progress(&format!("{name}: {START_COUNT} starts and memory, secrets: {count}"));
+        let start = peer.median_start(count)?;
+        sizes.insert(count, SizeFigures { start, memory: Memory::of(peer.idle(count)?.id())? });
+    }
     print_progress(&format!("{name}: {WRITES} writes"));
-    let write_to_file = writes(program, directory.path(), &server)?;
+    let write_to_file = peer.writes()?;
     let polling = format!("{name}, polling every second");
     Ok(VaultAgentFigures {
         polling,
         name,
         start,
         memory,
+        idle,
+        sizes,
         binary: file_size_mb(program)?,
         write_to_file,
     })
@@ -87,39 +116,67 @@ fn version(program: &Path) -> Result<String> {
     Ok(word.trim_matches(['v', ',']).to_owned())
 }
 
-fn median_start(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
-    let mut times = Vec::with_capacity(START_COUNT);
-    for _ in 0..START_COUNT {
+/// Vault Agent and its server.
+struct Peer<'a> {
+    program: &'a Path,
+    directory: &'a Path,
+    server: Server,
+}
+
+impl Peer<'_> {
+    fn start(&self, files: &Path, count: usize, refresh: Refresh) -> Result<Agent> {
+        Agent::start(self.program, self.directory, &self.server, files, &names(count), refresh)
+    }
+
+    fn median_start(&self, count: usize) -> Result<f64> {
+        let mut times = Vec::with_capacity(START_COUNT);
+        for _ in 0..START_COUNT {
+            let files = files()?;
+            let from = Instant::now();
+            let mut agent = self.start(files.path(), count, Refresh::Default)?;
+            agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
+            times.push(milliseconds(from.elapsed()));
+        }
+        median(&times).context("no start")
+    }
+
+    /// One that has had its files for a while.
+    fn idle(&self, count: usize) -> Result<IdleAgent> {
         let files = files()?;
-        let from = Instant::now();
-        let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
+        let mut agent = self.start(files.path(), count, Refresh::Default)?;
         agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
-        times.push(milliseconds(from.elapsed()));
+        sleep(IDLE_TIME);
+        Ok(IdleAgent { agent, _files: files })
     }
-    median(&times).context("no start")
+
+    fn writes(&self) -> Result<f64> {
+        let files = files()?;
+        let mut agent = self.start(files.path(), SECRETS, Refresh::EverySecond)?;
+        agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
+        let file = files.path().join(SECRET);
+        let mut times = Vec::with_capacity(WRITES);
+        for number in 0..WRITES {
+            // Spreads the writes over its polling interval.
+            sleep(Duration::from_millis((number * 379 % 1000) as u64));
+            let value = value("write", number);
+            let write = || self.server.write(SECRET, &value);
+            times.push(time_until_file(&file, &value, STEP_TIMEOUT, write)?);
+        }
+        percentile(&times, 99).context("no write")
+    }
 }
 
-fn memory(program: &Path, directory: &Path, server: &Server) -> Result<Memory> {
-    let files = files()?;
-    let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
-    agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
-    sleep(IDLE_TIME);
-    Memory::of(agent.id())
+/// A running agent and its files.
+struct IdleAgent {
+    agent: Agent,
+    // Gone after the agent.
+    _files: TempDir,
 }
 
-fn writes(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
-    let files = files()?;
-    let mut agent = Agent::start(program, directory, server, files.path(), Refresh::EverySecond)?;
-    agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
-    let file = files.path().join(SECRET);
-    let mut times = Vec::with_capacity(WRITES);
-    for number in 0..WRITES {
-        // Spreads the writes over its polling interval.
-        sleep(Duration::from_millis((number * 379 % 1000) as u64));
-        let value = value("write", number);
-        times.push(time_until_file(&file, &value, STEP_TIMEOUT, || server.write(SECRET, &value))?);
+impl IdleAgent {
+    fn id(&self) -> u32 {
+        self.agent.id()
     }
-    percentile(&times, 99).context("no write")
 }
 
 /// A directory in memory, like the one the injector gives the agent.

@@ -11,7 +11,6 @@ use anyhow::{Context, Result};
 use e2e::process::Process;
 
 use super::server::Server;
-use crate::pod::names;
 
 /// How often it polls a secret without a lease.
 #[derive(Clone, Copy, Debug)]
@@ -34,11 +33,12 @@ impl Agent {
         directory: &Path,
         server: &Server,
         files: &Path,
+        names: &[String],
         refresh: Refresh,
     ) -> Result<Self> {
         let (config, token) = (directory.join("agent.hcl"), directory.join("token"));
         put(&token, server.token())?;
-        put(&config, &configuration(server.address(), &token, files, refresh))?;
+        put(&config, &configuration(server.address(), &token, (files, names), refresh))?;
         let mut command = Command::new(program);
         command
             .arg("agent")
@@ -46,7 +46,7 @@ impl Agent {
             .env_clear()
             .env("HOME", directory);
         let process = Process::start("vault-agent", &mut command, directory)?;
-        Ok(Self { process, files: names().iter().map(|name| files.join(name)).collect() })
+        Ok(Self { process, files: names.iter().map(|name| files.join(name)).collect() })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -63,7 +63,12 @@ impl Agent {
     }
 }
 
-fn configuration(address: &str, token: &Path, files: &Path, refresh: Refresh) -> String {
+fn configuration(
+    address: &str,
+    token: &Path,
+    (files, names): (&Path, &[String]),
+    refresh: Refresh,
+) -> String {
     let mut text = format!(
         "vault {{ address = {address:?} }}\n\
          auto_auth {{ method {{\n\
@@ -72,7 +77,7 @@ fn configuration(address: &str, token: &Path, files: &Path, refresh: Refresh) ->
     if let Refresh::EverySecond = refresh {
         text.push_str("template_config { static_secret_render_interval = \"1s\" }\n");
     }
-    for name in names() {
+    for name in names {
         let contents = format!(
             "{{{{ with secret \"secret/data/{name}\" }}}}{{{{ .Data.data.value }}}}{{{{ end }}}}"
         );
@@ -80,7 +85,7 @@ fn configuration(address: &str, token: &Path, files: &Path, refresh: Refresh) ->
         let _ = writeln!(
             text,
             "template {{ contents = {contents:?} destination = {:?} }}",
-            files.join(&name)
+            files.join(name)
         );
     }
     text
