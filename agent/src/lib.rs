@@ -17,6 +17,8 @@
 //! [`exec`] is a program of its own: the parent of the application's command, whose environment it
 //! sets from the files.
 //!
+//! `metrics` (edge) shows what happened, where a pod asks for it.
+//!
 //! [`supervisor`] runs these steps; [`schedule`] decides when to retry. An agent that has files
 //! keeps them through any outage and never exits because a server is unreachable.
 
@@ -27,6 +29,7 @@ pub mod exec;
 pub mod files;
 pub mod helper;
 mod loopback;
+mod metrics;
 pub mod plan;
 pub mod program;
 pub mod refused;

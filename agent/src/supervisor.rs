@@ -1,10 +1,11 @@
 //! The agent's event loop: it writes what the source sends to files and tells the application
 //! to reload.
 //!
-//! This is the only place in the crate that starts a task, and there is one: the source. Everything
-//! else happens in `Supervisor::run`, one event at a time.
+//! This is the only place in the crate that starts a task: the source, and the metrics' port where
+//! the pod asks for one. Everything else happens in `Supervisor::run`, one event at a time.
 
 mod log_fields;
+mod metrics;
 mod once;
 mod reload;
 mod rendering;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::app::{Application, ReloadError, Told};
 use crate::error::error_chain;
 use crate::files::{SecretVolumes, SecretsVolume, VolumeError};
+use crate::metrics::AgentMetrics;
 use crate::plan::DesiredFiles;
 use crate::refused::RefusedGenerations;
 use crate::render::Renderer;
@@ -100,6 +102,8 @@ struct Supervisor {
     proven: Vec<BundleGeneration>,
     reports: mpsc::Sender<AgentMessage>,
     status: StatusRecord,
+    /// Shows what is true, if the pod asks for the agent's metrics.
+    metrics: Option<watch::Sender<AgentMetrics>>,
     /// Counts the application's requests, if it shows its metrics.
     requests: Option<RequestCounter>,
     renderer: Renderer,
@@ -186,7 +190,7 @@ pub async fn run(
     let volume = SecretsVolume::open(&config.files)?;
     let status = StatusRecord::new(&config, volume.status());
     let requests = config.metrics.as_ref().map(RequestCounter::new);
-    let AgentConfig { source, bundles, files, .. } = config;
+    let AgentConfig { source, bundles, files, agent_metrics, .. } = config;
     let wanted = files;
     let (mut volumes, files) = (SecretVolumes::open(&wanted.volumes)?, volume);
     volumes.adopt_proven(&files)?;
@@ -211,6 +215,7 @@ pub async fn run(
         is_mixed: files.has_generation() && volumes.are_older_or_newer(&files),
         refused: refused_receiver,
     };
+    let metrics = metrics::start(agent_metrics.filter(|_| mode == Mode::Serve), tasks);
     let stopping = tasks.stopping();
     let stopped = async move { stopping.cancelled().await };
     tasks.spawn_vital("source", source.run(channels, stopped, shutdown.clone()));
@@ -230,6 +235,7 @@ pub async fn run(
         refused,
         reports,
         status,
+        metrics,
         requests,
         renderer,
         rendering: None,
@@ -250,6 +256,7 @@ pub async fn run(
     };
     supervisor.resume();
     supervisor.write_status();
+    supervisor.publish_metrics();
     let stopping = tasks.stopping();
     let end = tokio::select! {
         () = shutdown.requested() => None,
@@ -323,6 +330,7 @@ impl Supervisor {
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
             }
             self.write_status();
+            self.publish_metrics();
             if let Some(end) = self.end_of_once() {
                 return end;
             }

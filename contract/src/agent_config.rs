@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent_metrics_port::AgentMetricsPort;
 use crate::annotations::FileMode;
 use crate::bundle::BundleRef;
 use crate::check::Check;
@@ -24,7 +25,8 @@ use crate::vault_source::VaultSource;
 pub const VERSION: u32 = 1;
 
 /// What one agent does. It comes from the operator's configuration of the webhook, except
-/// `bundles`, `reload`, `verify` and `files.mode`, which the pod's annotations ask for.
+/// `bundles`, `reload`, `verify`, `files.mode` and where metrics are, which the pod's annotations
+/// ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentConfig {
     /// Always [`VERSION`].
@@ -57,6 +59,10 @@ pub struct AgentConfig {
     /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsEndpoint>,
+    /// Where the agent shows its own metrics. One that does not know the field has no port, as one
+    /// without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_metrics: Option<AgentMetricsPort>,
 }
 
 /// Where secrets come from.
@@ -177,6 +183,7 @@ impl AgentConfig {
             verify: Vec::new(),
             readiness: None,
             metrics: None,
+            agent_metrics: None,
         }
     }
 
@@ -321,6 +328,16 @@ mod tests {
         assert!(json.ends_with(expected), "{json}");
         assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
         assert!(AgentConfig::from_json(&json.replace("postgres=", "exec=")).is_err());
+    }
+
+    #[test]
+    fn the_agents_own_port_is_a_number_at_the_end() {
+        let mut config = sample();
+        config.agent_metrics = Some("9876".parse().unwrap());
+        let json = config.to_json().unwrap();
+        assert!(json.ends_with(r#","reload_container":"app","agent_metrics":9876}"#), "{json}");
+        assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
+        assert!(AgentConfig::from_json(&json.replace("9876", "80")).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::agent_metrics_port::AgentMetricsPort;
 use crate::agent_resources::AgentResources;
 use crate::bundle::BundleRef;
 use crate::check::Check;
@@ -55,6 +56,8 @@ pub const PLAIN_ENV: &str = "enclii.io/plain-env";
 pub const CONTAINERS: &str = "enclii.io/containers";
 /// Where the agent is among the containers.
 pub const PLACEMENT: &str = "enclii.io/placement";
+/// Where the agent shows its own metrics.
+pub const AGENT_METRICS: &str = "enclii.io/agent-metrics";
 /// The agent's requests and limits.
 pub const AGENT_RESOURCES: &str = "enclii.io/agent-resources";
 /// The files' mode, octal.
@@ -125,6 +128,11 @@ pub const KEYS: &[(&str, &str)] = &[
     ),
     (PLACEMENT, "native, or first where the operator allows it (default: the operator's choice)"),
     (
+        AGENT_METRICS,
+        "the PORT of the agent's own metrics (Prometheus), 1024 to 65535 (default: the agent has \
+         no port)",
+    ),
+    (
         AGENT_RESOURCES,
         "the agent's requests and limits, as limits.memory=32Mi,requests.cpu=10m (default: the \
          operator's)",
@@ -171,6 +179,8 @@ pub struct Annotations {
     pub containers: Option<BTreeSet<String>>,
     /// Where the agent is, if the pod asks.
     pub placement: Option<Placement>,
+    /// Where the agent shows its own metrics, if the pod asks for them.
+    pub agent_metrics: Option<AgentMetricsPort>,
     /// Requests and limits of the agent, if the pod names some.
     pub agent_resources: AgentResources,
     /// The files' mode, if the pod names one.
@@ -231,6 +241,7 @@ impl Annotations {
             plain_env,
             containers,
             placement,
+            agent_metrics,
             resources,
             file_mode,
         ] = values;
@@ -262,6 +273,9 @@ impl Annotations {
                 .collect(CONTAINERS, containers, |text| list(text, container).map(Some)),
             placement: errors.collect(PLACEMENT, placement, |text| {
                 one(text.trim().parse().map(Some).map_err(ValueError::Placement))
+            }),
+            agent_metrics: errors.collect(AGENT_METRICS, agent_metrics, |text| {
+                one(text.trim().parse().map(Some).map_err(ValueError::AgentMetrics))
             }),
             agent_resources: errors.collect(AGENT_RESOURCES, resources, agent_resources),
             file_mode: errors

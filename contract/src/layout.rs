@@ -8,6 +8,9 @@ pub const AGENT_CONTAINER: &str = "enclii-agent";
 /// The agent's program in its image.
 pub const AGENT_PROGRAM: &str = "/enclii-agent";
 
+/// The name of the agent's port, where the pod asks for the agent's metrics.
+pub const AGENT_METRICS_PORT: &str = "enclii-metrics";
+
 /// The program for database protocols in the agent's image. The agent runs it while it checks a
 /// login, so that neither its code nor its memory is there at other times.
 pub const LOGIN_CHECK_PROGRAM: &str = "/enclii-login-check";

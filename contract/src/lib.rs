@@ -4,6 +4,7 @@
 //! crate uses no clock, environment, file or network (its `clippy.toml` bans them).
 
 pub mod agent_config;
+pub mod agent_metrics_port;
 pub mod agent_resources;
 pub mod agent_status;
 pub mod annotations;
@@ -47,6 +48,7 @@ pub mod vault_source;
 pub mod vault_template;
 
 pub use agent_config::AgentConfig;
+pub use agent_metrics_port::AgentMetricsPort;
 pub use agent_resources::AgentResources;
 pub use agent_status::AgentStatus;
 pub use annotations::Annotations;

@@ -6,6 +6,7 @@ use std::fmt;
 use contract::agent_config::Files;
 use contract::{Annotations, SecretName, layout};
 
+use crate::agent_metrics;
 use crate::agent_settings::AgentSettings;
 use crate::app_container::{self, AppContainer};
 use crate::bundles::BundleLookup;
@@ -161,6 +162,7 @@ fn inject(
     patch::paths::check(annotations, &requested, diagnostics);
     verify::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
+    agent_metrics::check(pod, annotations, &containers, diagnostics);
     mapped_references::check(&containers, &requested, diagnostics);
     let agent = AgentSettings::resolve(pod, annotations, &containers, config, diagnostics);
 

@@ -1,8 +1,9 @@
 //! What became of each of a pod's annotations, for people.
 
 use contract::annotations::{
-    AGENT_RESOURCES, CONTAINERS, DELIVER, ENV, FILE_MODE, FORMAT, METRICS, PATH, PLACEMENT,
-    PLAIN_ENV, PREFIX, RELOAD, RELOAD_CONTAINER, RELOAD_TIMEOUT, SECRETS, STATUS, TEMPLATE, VERIFY,
+    AGENT_METRICS, AGENT_RESOURCES, CONTAINERS, DELIVER, ENV, FILE_MODE, FORMAT, METRICS, PATH,
+    PLACEMENT, PLAIN_ENV, PREFIX, RELOAD, RELOAD_CONTAINER, RELOAD_TIMEOUT, SECRETS, STATUS,
+    TEMPLATE, VERIFY,
 };
 use contract::{Annotations, ReloadRequest, layout};
 
@@ -109,6 +110,9 @@ fn meaning(key: &str, value: &str, parsed: &Annotations) -> Option<String> {
             format!("the secrets are in {}", list(parsed.containers.iter().flatten()))
         }
         PLACEMENT => format!("the agent is {}", parsed.placement?.as_str()),
+        AGENT_METRICS => {
+            format!("the agent shows its own metrics on port {}", parsed.agent_metrics?)
+        }
         AGENT_RESOURCES => format!("the agent has {}", printable(value.trim())),
         FILE_MODE => format!("the files have the mode {}", parsed.file_mode?),
         _ => {

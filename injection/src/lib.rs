@@ -4,6 +4,8 @@
 //! it, so both give the same answer for the same pod, bundles and configuration.
 
 mod admit;
+mod agent_metrics;
+mod agent_metrics_problem;
 mod agent_resources;
 mod agent_settings;
 mod app_container;

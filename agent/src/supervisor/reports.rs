@@ -22,7 +22,7 @@ impl Supervisor {
 
     /// Reports what the files hold and how the application reacted. An application with variables
     /// of an older generation has not taken up this one, whatever it did.
-    pub(super) fn report_applied(&self, reload: ReloadOutcome) {
+    pub(super) fn report_applied(&mut self, reload: ReloadOutcome) {
         let holds = self.held.borrow().clone();
         if self.stale.is_empty() || reload == ReloadOutcome::Failed {
             return self.report(AgentMessage::Applied { holds, reload });
@@ -50,7 +50,10 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn report(&self, message: AgentMessage) {
+    pub(super) fn report(&mut self, message: AgentMessage) {
+        if let AgentMessage::Failed { step, .. } = &message {
+            self.status.failed(*step);
+        }
         if self.reports.try_send(message).is_err() {
             tracing::warn!("report dropped, the next connection reports the current files");
         }

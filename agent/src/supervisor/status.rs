@@ -4,13 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::agent_config::Source;
 use contract::agent_status::{
-    AgentProblem, AgentStatus, BundleStatus, CheckRun, ReloadStatus, RequestStatus, SourceStatus,
+    AgentProblem, AgentStatus, BundleStatus, CheckRun, RefusedGeneration, ReloadStatus,
+    RequestStatus, SourceStatus,
 };
-use contract::stream::{BundleGeneration, CheckResult, CheckStage, ReloadOutcome};
+use contract::stream::{BundleGeneration, CheckResult, CheckStage, FailedStep, ReloadOutcome};
 use contract::{AgentConfig, BundleRef};
 
 use super::Supervisor;
 use crate::error::error_chain;
+use crate::metrics::{AgentMetrics, Counts};
 
 /// The status, and whether the volume has it.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct StatusRecord {
     unwritten: Option<String>,
     /// The variables of which containers hold older values.
     stale: Option<String>,
+    /// What happened since the agent started.
+    counts: Counts,
 }
 
 impl StatusRecord {
@@ -52,7 +56,7 @@ impl StatusRecord {
             Some(earlier) => AgentStatus { agent: empty.agent, source, ..earlier },
             None => empty,
         };
-        Self { status, is_written: false, unwritten: None, stale: None }
+        Self { status, is_written: false, unwritten: None, stale: None, counts: Counts::default() }
     }
 
     pub(super) fn connected(&mut self) {
@@ -106,6 +110,7 @@ impl StatusRecord {
         took: Duration,
         detail: Option<String>,
     ) {
+        self.count_reload(outcome);
         self.status.reload = Some(ReloadStatus {
             outcome: outcome.as_str().to_owned(),
             at: now(),
@@ -115,6 +120,11 @@ impl StatusRecord {
         self.is_written = false;
     }
 
+    /// The application was told, or could not be, of a generation that may not stay.
+    pub(super) fn count_reload(&mut self, outcome: ReloadOutcome) {
+        self.counts.reloaded(outcome);
+    }
+
     /// Checks of these generations have ended. Only the last ones of each stage are kept.
     pub(super) fn checked(
         &mut self,
@@ -122,6 +132,7 @@ impl StatusRecord {
         stage: CheckStage,
         results: &[CheckResult],
     ) {
+        results.iter().for_each(|it| self.counts.checked(stage, it.outcome));
         let (generations, results) = (generations.to_vec(), results.to_vec());
         self.status.checks.retain(|run| run.stage != stage);
         self.status.checks.push(CheckRun { stage, at: now(), generations, results });
@@ -132,6 +143,31 @@ impl StatusRecord {
     pub(super) fn requests(&mut self, requests: RequestStatus) {
         self.status.requests = Some(requests);
         self.is_written = false;
+    }
+
+    /// A generation did not come into use.
+    pub(super) fn failed(&mut self, step: FailedStep) {
+        self.counts.failed(step);
+    }
+
+    /// The files hold the generation before again.
+    pub(super) fn restored(&mut self) {
+        self.counts.restored();
+    }
+
+    /// What the metrics' port shows.
+    pub(super) fn metrics(&self, refused: &[RefusedGeneration]) -> AgentMetrics {
+        // Those of the past stay in the record, and are no trouble once a later one works.
+        let is_newer = |RefusedGeneration { generation: refused, .. }: &&RefusedGeneration| {
+            let mut bundles = self.status.bundles.iter().filter(|it| it.bundle == refused.bundle);
+            bundles.any(|it| it.generation.is_none_or(|held| held < refused.generation))
+        };
+        AgentMetrics {
+            is_connected: self.status.source.connected,
+            bundles: self.status.bundles.clone(),
+            refused: refused.iter().filter(is_newer).count(),
+            counts: self.counts.clone(),
+        }
     }
 
     /// A generation could not become files, for this reason.
@@ -250,6 +286,23 @@ mod tests {
         assert_eq!(record.problems(), []);
         record.stale("A".to_owned());
         assert!(record.problems()[0].what_to_do.contains("rollout restart"));
+    }
+
+    #[test]
+    fn a_refused_generation_is_trouble_until_a_later_one_works() {
+        let (mut record, bundles) = record(None);
+        let refused =
+            [("api-prod", 2), ("api-prod", 3), ("gone-prod", 9)].map(|(bundle, number)| {
+                let (generation, reason) = (at(bundle, number), "x".to_owned());
+                RefusedGeneration { generation, reason, at: None }
+            });
+        for (held, expected) in [(None, 2), (Some(1), 2), (Some(2), 1), (Some(4), 0)] {
+            record.holds(
+                &bundles,
+                &held.map(|number| at("api-prod", number)).into_iter().collect::<Vec<_>>(),
+            );
+            assert_eq!(record.metrics(&refused).refused, expected, "{held:?}");
+        }
     }
 
     #[test]

@@ -174,6 +174,9 @@ impl Supervisor {
             );
         }
         if failed && restores.is_none() {
+            if self.application.wants_reload() {
+                self.status.count_reload(told.unwrap_or(ReloadOutcome::Failed));
+            }
             return self.restore(&held, &results);
         }
         if !failed {
@@ -244,6 +247,7 @@ impl Supervisor {
             restored = log_fields::generations(&proven),
             "generation does not work, the one before it is back"
         );
+        self.status.restored();
         self.remember_refused(failed, &proven, &reason);
         self.set_held(proven.clone());
         let files = match self.files.current() {

@@ -8,6 +8,7 @@ mod files;
 mod kill;
 mod login;
 mod logins;
+mod metrics;
 mod misbehaviour;
 mod once;
 mod outages;

@@ -134,6 +134,7 @@ impl Cluster {
             verify: Vec::new(),
             readiness: None,
             metrics: None,
+            agent_metrics: None,
         };
         VaultPod { directory, config, agent: None }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{MAX_BUNDLES, MAX_RELOAD_TIMEOUT_SECONDS, MAX_VALUE_BYTES, RELOAD};
+use crate::agent_metrics_port::AgentMetricsPortError;
 use crate::agent_resources::AgentResourcesError;
 use crate::bundle::{BundleRef, BundleRefError};
 use crate::check::{Check, CheckError};
@@ -64,6 +65,7 @@ impl AnnotationError {
             // The key ends with the name of the file.
             ValueError::Rendered(cause) => format!("annotation {}…: {cause}", self.key),
             ValueError::Path(cause) => format!("annotation {}…: {cause}", self.key),
+            ValueError::AgentMetrics(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::AgentResources(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Placement(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Delivery(cause) => format!("annotation {}: {cause}", self.key),
@@ -120,6 +122,9 @@ pub enum ValueError {
     /// Not a list of deliveries.
     #[error("delivery")]
     Delivery(#[source] DeliveryError),
+    /// Not a port for the agent's metrics.
+    #[error("agent metrics")]
+    AgentMetrics(#[source] AgentMetricsPortError),
     /// Not the agent's resources.
     #[error("agent resources")]
     AgentResources(#[source] AgentResourcesError),

@@ -17,6 +17,17 @@ fn metrics_are_a_port_and_a_path() {
 }
 
 #[test]
+fn the_agents_own_metrics_are_a_port() {
+    let port = |value: &str| parse(&[(SECRETS, "api-prod"), (AGENT_METRICS, value)]);
+    assert_eq!(port(" 9876\n").unwrap().unwrap().agent_metrics.unwrap().get(), 9876);
+    assert_eq!(parse(&[(SECRETS, "api-prod")]).unwrap().unwrap().agent_metrics, None);
+    assert_eq!(
+        port("443").unwrap_err().to_string(),
+        "annotation enclii.io/agent-metrics: parse port \"443\": must be 1024 to 65535, as 9876"
+    );
+}
+
+#[test]
 fn a_pod_that_does_not_ask_gets_nothing() {
     assert_eq!(parse(&[]), Ok(None));
     assert_eq!(parse(&[("enclii.io/reload", "none"), ("app", "x")]), Ok(None));
@@ -35,6 +46,7 @@ fn everything_at_once() {
         (PLAIN_ENV, "C"),
         (CONTAINERS, "app,migrate"),
         (PLACEMENT, "first"),
+        (AGENT_METRICS, "9876"),
         (AGENT_RESOURCES, "limits.memory=32Mi, requests.cpu=10m"),
         (FILE_MODE, "0440"),
         (STATUS, "x"),
@@ -57,6 +69,7 @@ fn everything_at_once() {
     assert_eq!(found.env.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B"]);
     assert_eq!(found.containers.unwrap().len(), 2);
     assert_eq!(found.placement, Some(Placement::First));
+    assert_eq!(found.agent_metrics.unwrap().get(), 9876);
     assert_eq!(found.agent_resources.to_string(), "requests.cpu=10m,limits.memory=32Mi");
     assert_eq!(found.file_mode.unwrap().bits(), 0o440);
     let warnings: Vec<_> = found.unknown.iter().map(ToString::to_string).collect();
@@ -92,6 +105,11 @@ fn each_bad_value_names_its_key() {
         (PLAIN_ENV, ","),
         (CONTAINERS, "App"),
         (PLACEMENT, "last"),
+        (AGENT_METRICS, ""),
+        (AGENT_METRICS, "0"),
+        (AGENT_METRICS, "1023"),
+        (AGENT_METRICS, "65536"),
+        (AGENT_METRICS, "9876/metrics"),
         (AGENT_RESOURCES, "memory=32Mi"),
         (AGENT_RESOURCES, ""),
         (FILE_MODE, "0777"),

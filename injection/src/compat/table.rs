@@ -221,7 +221,12 @@ pub const ANNOTATIONS: &[VaultAnnotation] = &[
         Pod,
         "the agent has one connection and closes it after a secret",
     ),
-    ignored("agent-telemetry", File, "`enclii-agent status` says what the agent does"),
+    ignored(
+        "agent-telemetry",
+        File,
+        "`enclii.io/agent-metrics` has the agent's numbers, and `enclii-agent status` says what it \
+         does",
+    ),
     ignored("auth-min-backoff", Pod, "the agent's waits are bounded and drawn at random"),
     ignored("auth-max-backoff", Pod, "the agent's waits are bounded and drawn at random"),
     ignored("client-max-retries", Pod, "the agent's waits are bounded and drawn at random"),

@@ -4,6 +4,7 @@ use contract::template::TemplateFault;
 use contract::{BundleRef, Check, FilePath, Quantity, SecretName, annotations, layout};
 
 use super::NotFirst;
+use crate::agent_metrics_problem::AgentMetricsProblem;
 use crate::haproxy_socket_problem::HaproxySocketProblem;
 use crate::kubernetes_version::KubernetesVersion;
 use crate::mount_point_conflict::MountPointConflict;
@@ -144,6 +145,8 @@ pub(crate) enum Violation {
         annotations::PLACEMENT
     )]
     PlacementNotAllowed,
+    #[error("annotation {}: {problem}", annotations::AGENT_METRICS)]
+    AgentMetrics { problem: AgentMetricsProblem },
     #[error(
         "annotation {}: {name} is {quantity}, and may be {}{most} at most (agentMax… in the \
          webhook's configuration)",

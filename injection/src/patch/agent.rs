@@ -121,5 +121,6 @@ pub(crate) fn config(
         // Who asks for no check gets none.
         readiness: readiness.filter(|_| stays && annotations.verify.is_none()),
         metrics: annotations.metrics.clone().filter(|_| stays),
+        agent_metrics: annotations.agent_metrics.filter(|_| stays),
     }
 }

@@ -3,7 +3,7 @@
 
 use contract::agent_config::AgentConfig;
 use contract::rendered::Contents;
-use contract::{Placement, layout};
+use contract::{AgentMetricsPort, Placement, layout};
 use serde::Serialize;
 
 use super::new_mount::NewMount;
@@ -26,6 +26,8 @@ pub(super) struct AgentContainer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lifecycle: Option<AgentLifecycle>,
     name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ports: Option<[AgentPort; 1]>,
     resources: &'a AgentRequirements,
     #[serde(skip_serializing_if = "Option::is_none")]
     restart_policy: Option<&'static str>,
@@ -45,6 +47,15 @@ struct AgentLifecycle {
 #[serde(rename_all = "camelCase")]
 enum CommandHook {
     Exec { command: [&'static str; 2] },
+}
+
+/// A port that opens nothing by itself: monitoring finds the agent by it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AgentPort {
+    container_port: AgentMetricsPort,
+    name: &'static str,
+    protocol: &'static str,
 }
 
 #[derive(Serialize)]
@@ -110,6 +121,9 @@ impl<'a> AgentContainer<'a> {
                 post_start: CommandHook::Exec { command: [layout::AGENT_PROGRAM, "wait"] },
             }),
             name: layout::AGENT_CONTAINER,
+            ports: agent_config.agent_metrics.map(|container_port| {
+                [AgentPort { container_port, name: layout::AGENT_METRICS_PORT, protocol: "TCP" }]
+            }),
             resources: &settings.resources.requirements,
             restart_policy: (settings.placement == Some(Placement::Native)).then_some("Always"),
             restart_policy_rules: settings.restarts.then_some([RestartRule {

@@ -60,6 +60,8 @@ struct ContainerPort<'a> {
     #[serde(borrow)]
     name: Option<JsonStr<'a>>,
     container_port: Option<i64>,
+    #[serde(borrow)]
+    protocol: Option<JsonStr<'a>>,
 }
 
 /// An entry of `envFrom`.
@@ -131,6 +133,22 @@ impl<'a> Container<'a> {
                 ports.find(|port| port.name.as_ref() == Some(name))?.container_port
             }
         }
+    }
+
+    /// The field that says that the container listens on a TCP port: one of its ports, or else a
+    /// probe or a hook.
+    pub(crate) fn field_of_port(&self, port: i64) -> Option<String> {
+        let is_tcp = |it: &ContainerPort<'_>| matches!(it.protocol.as_deref(), None | Some("TCP"));
+        let mut ports = self.ports.iter().flatten();
+        let declared = ports.position(|it| it.container_port == Some(port) && is_tcp(it));
+        declared.map(|index| format!("ports[{index}]")).or_else(|| {
+            let mut handlers = self.handlers();
+            let goes_there = |handler: &Handler<'_>| {
+                handler.port().and_then(|it| self.port_number(it)) == Some(port)
+            };
+            let (field, _) = handlers.find(|(_, handler)| goes_there(handler))?;
+            Some(field.join("."))
+        })
     }
 
     /// Whether it has the agent's name.

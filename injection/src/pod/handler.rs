@@ -99,9 +99,24 @@ impl Handler<'_> {
         self.tcp_socket.as_deref()
     }
 
+    /// The port, if it is a request or a connection to the container.
+    pub(super) fn port(&self) -> Option<&ProbePort<'_>> {
+        let of_get = self.http_get().filter(|it| is_own(it.host.as_deref()));
+        let of_socket = || self.tcp_socket().filter(|it| is_own(it.host.as_deref()));
+        match of_get {
+            Some(get) => get.port.as_ref(),
+            None => of_socket()?.port.as_ref(),
+        }
+    }
+
     /// The names and values of the request's headers.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let headers = self.http_get.iter().flat_map(|get| get.http_headers.iter().flatten());
         headers.map(|header| (&*header.name, &*header.value))
     }
+}
+
+/// Whether a probe goes to its own pod, as it does without a host.
+fn is_own(host: Option<&str>) -> bool {
+    host.is_none_or(str::is_empty)
 }

@@ -283,6 +283,7 @@ fn every_annotation_of_this_system_is_explained() {
         "enclii.io/verify" => "tls=8443",
         "enclii.io/metrics" => "9090/metrics",
         "enclii.io/placement" => "native",
+        "enclii.io/agent-metrics" => "9876",
         "enclii.io/agent-resources" => "limits.memory=64Mi",
         "enclii.io/file-mode" => "0400",
         "enclii.io/deliver" => "files",
@@ -308,6 +309,19 @@ fn every_annotation_of_this_system_is_explained() {
     let mapping = explain(&Pod::parse(&json).unwrap(), NAMESPACE, &switched_on());
     let reload = mapping.annotations.iter().find(|it| it.annotation == "enclii.io/reload");
     assert_eq!(reload.unwrap().treatment, Treatment::Used);
+}
+
+#[test]
+fn a_pod_of_the_injector_may_ask_for_the_agents_metrics() {
+    let mut pod = annotated(&[]);
+    pod["metadata"]["annotations"]["enclii.io/agent-metrics"] = json!("9876");
+    let (patched, _) = admitted_by(&pod, &switched_on());
+    assert_eq!(agent(&patched)["ports"][0]["containerPort"], 9876);
+    assert_eq!(agent_config(&patched).agent_metrics.map(u16::from), Some(9876));
+    // With the Injector's own way to have no agent stay, too.
+    pod["metadata"]["annotations"]["vault.hashicorp.com/agent-pre-populate-only"] = json!("true");
+    let refusal = refused_by(&pod, &switched_on());
+    assert!(refusal.contains("enclii.io/agent-metrics: the metrics need an agent"), "{refusal}");
 }
 
 /// Each path has a name of its own, also where all their letters are written alike.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod agent_metrics;
 mod delivery;
 mod exec;
 mod expansion;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::app::{pod, pod_spec, service_account};
 use crate::harness::{STEP_TIMEOUT, exclusive, kubernetes_minor, project, shared};
 use changes::{Change, changes};
-use edit::agent;
+use edit::{agent, other_ports};
 use first::FIRST;
 use harmless::HARMLESS;
 use hostile::{HOSTILE, Hostile};
@@ -281,6 +281,9 @@ fn difference(admitted: &Value, injected: &Value) -> Option<String> {
         if agent(&mut admitted)[field] != agent(&mut injected)[field] {
             return Some(format!("{field} of the agent"));
         }
+    }
+    if let Some(ports) = other_ports(&mut admitted, is_new) {
+        return Some(ports);
     }
     let others = ["containers", "initContainers", "ephemeralContainers"];
     let mut others =

@@ -190,6 +190,8 @@ fn the_policy_accepts_what_the_webhook_writes() {
         layout::POD_UID_VARIABLE,
         annotations::SECRETS,
         annotations::STATUS,
+        annotations::AGENT_METRICS,
+        layout::AGENT_METRICS_PORT,
         &layout::TOKEN_LIFETIME_SECONDS.to_string(),
         &format!("== [{}]", layout::RESTART_EXIT_CODE),
     ] {

@@ -25,6 +25,28 @@ pub(super) fn status(pod: &mut Value, agent: &str) {
     pod["metadata"]["annotations"]["enclii.io/status"] = json!(text);
 }
 
+/// Asks for the agent's metrics on port 9876, and gives the agent these ports.
+pub(super) fn metrics(pod: &mut Value, ports: Value) {
+    pod["metadata"]["annotations"]["enclii.io/agent-metrics"] = json!("9876");
+    agent(pod)["ports"] = ports;
+}
+
+/// The port of the agent that the webhook writes then, but for its number.
+pub(super) fn metrics_port(number: u16) -> Value {
+    json!({"containerPort": number, "name": "enclii-metrics", "protocol": "TCP"})
+}
+
+/// The agent's ports, if they are not what the webhook writes. A pod that runs keeps what it has.
+pub(super) fn other_ports(pod: &mut Value, is_new: bool) -> Option<String> {
+    let asks = pod["metadata"]["annotations"]["enclii.io/agent-metrics"] == "9876";
+    let ports = &agent(pod)["ports"];
+    let is_expected = match ports {
+        Value::Null => !asks || !is_new,
+        ports => asks && *ports == json!([metrics_port(9876)]),
+    };
+    (!is_expected).then(|| format!("the agent's ports {ports}"))
+}
+
 pub(super) fn app(pod: &mut Value) -> &mut Value {
     let all = pod["spec"]["containers"].as_array_mut().unwrap();
     all.iter_mut().find(|it| it["name"] != "enclii-agent").unwrap()

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::edit::{
-    agent, app, filled_volume, init, list, mark, mount_in_agent, place_first, remove, status,
-    variable,
+    agent, app, filled_volume, init, list, mark, metrics, metrics_port, mount_in_agent,
+    place_first, remove, status, variable,
 };
 use super::hostile::Edit;
 
@@ -26,6 +26,10 @@ pub(super) const HARMLESS: &[(&str, Edit)] = &[
     ("a sidecar before the agent", |pod| init(pod, 0, json!({"restartPolicy": "Always"}))),
     ("resources", |pod| agent(pod)["resources"] = json!({"limits": {"memory": "128Mi"}})),
     ("a pull policy", |pod| agent(pod)["imagePullPolicy"] = json!("Always")),
+    ("the agent's metrics", |pod| metrics(pod, json!([metrics_port(9876)]))),
+    ("the agent's metrics, without the port by which they are found", |pod| {
+        metrics(pod, json!([]));
+    }),
     ("a Secret of another name", |pod| {
         list(&mut app(pod)["env"]).push(json!({
             "name": "X", "valueFrom": {"secretKeyRef": {"name": "other", "key": "X"}}

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::edit::{
-    agent, app, configuration, filled_volume, init, list, mark, mount, mount_in_agent, remove,
-    replace_in_configuration, status, token, variable, volume,
+    agent, app, configuration, filled_volume, init, list, mark, metrics, metrics_port, mount,
+    mount_in_agent, remove, replace_in_configuration, status, token, variable, volume,
 };
 
 /// A change of a pod.
@@ -29,6 +29,7 @@ const STATUS: &str = "enclii.io/status is not as the webhook writes it";
 pub(super) const NOT_A_SIDECAR: &str = "not a sidecar as the webhook makes it";
 const NOT_AN_INIT: &str = "not an init container as the webhook makes it";
 const PROBE: &str = "has a probe or another termination message path";
+const PORT: &str = "has another port than the one that enclii.io/agent-metrics asks for";
 pub(super) const SECURITY: &str = "securityContext is not the webhook's";
 pub(super) const CONFIGURATION: &str = "not one that the webhook writes";
 const VARIABLE: &str = "changes what a program does";
@@ -124,6 +125,20 @@ pub(super) const HOSTILE: &[Hostile] = &[
         pod["metadata"]["annotations"]["enclii.io/deliver"] = json!("init");
         remove(agent(pod), "restartPolicy");
         remove(agent(pod), "lifecycle");
+    }),
+    hostile("a port that nobody asked for", PORT, |pod| {
+        agent(pod)["ports"] = json!([metrics_port(9876)]);
+    }),
+    hostile("another port than the pod asks for", PORT, |pod| {
+        metrics(pod, json!([metrics_port(9877)]));
+    }),
+    hostile("a port of the node", PORT, |pod| {
+        metrics(pod, json!([metrics_port(9876)]));
+        agent(pod)["ports"][0]["hostPort"] = json!(9876);
+    }),
+    hostile("a port beside the one that the pod asks for", PORT, |pod| {
+        let other = json!({"containerPort": 9877, "name": "other", "protocol": "TCP"});
+        metrics(pod, json!([metrics_port(9876), other]));
     }),
     hostile("a liveness probe", PROBE, |pod| {
         agent(pod)["livenessProbe"] = json!({"exec": {"command": ["/enclii-agent", "help"]}});
