@@ -1,5 +1,5 @@
-//! The agent: how soon its files are there, what it costs to have one in every pod, with one secret,
-//! twenty and two hundred.
+//! The agent: how soon its files are there, what it costs to have one in every pod, with one
+//! secret, twenty and two hundred.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,15 +13,13 @@ use crate::budget::{Measurement, Metric};
 use crate::memory::Memory;
 use crate::pod::{RunningPod, SECRET, Setup, value};
 use crate::probe::{POLL_INTERVAL, file_size_mb};
-use crate::processor_time::ProcessorTime;
+use crate::processor_time::idle_time;
 use crate::progress::print_progress;
 use crate::statistics::{median, milliseconds};
 use crate::vault::VaultAgentFigures;
 
 const START_COUNT: usize = 40;
 const IDLE_TIME: Duration = Duration::from_secs(3);
-/// Whose processor time is that of a sixtieth of an hour: some heartbeats.
-pub(crate) const IDLE_MINUTE: Duration = Duration::from_secs(60);
 /// The other sizes of a bundle, and the metrics of the agent's memory and start with it.
 const OTHER_SIZES: [(usize, Metric, Metric); 2] = [
     (1, Metric::AgentRssAt1, Metric::AgentStartAt1),
@@ -75,17 +73,6 @@ pub fn measure_sizes(peer: Option<&VaultAgentFigures>) -> Result<Vec<Measurement
         ]);
     }
     Ok(measurements)
-}
-
-/// The processor time of an idle process in an hour, in seconds, from that of a minute.
-///
-/// # Errors
-/// If there is no such process.
-pub(crate) fn idle_time(pid: u32) -> Result<f64> {
-    let before = ProcessorTime::of(pid)?;
-    sleep(IDLE_MINUTE);
-    let used = ProcessorTime::of(pid)?.since(before);
-    Ok((used.serving + used.writing).as_secs_f64() * 60.0)
 }
 
 /// The median time from the start to the first generation.

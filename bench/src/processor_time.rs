@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 /// The thread of switchyard that writes to the database.
 const WRITER: &str = "database";
 
+/// A sixtieth of an hour: some heartbeats of an agent.
+const IDLE_MINUTE: Duration = Duration::from_secs(60);
+
 /// Processor time of a switchyard since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessorTime {
@@ -46,6 +49,17 @@ impl ProcessorTime {
             writing: self.writing.saturating_sub(before.writing),
         }
     }
+}
+
+/// The processor time of an idle process in an hour, in seconds, from that of a minute.
+///
+/// # Errors
+/// If there is no such process.
+pub fn idle_time(pid: u32) -> Result<f64> {
+    let before = ProcessorTime::of(pid)?;
+    std::thread::sleep(IDLE_MINUTE);
+    let used = ProcessorTime::of(pid)?.since(before);
+    Ok((used.serving + used.writing).as_secs_f64() * 60.0)
 }
 
 /// The first number is the time on a processor, in nanoseconds.

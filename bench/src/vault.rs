@@ -14,10 +14,10 @@ use anyhow::{Context, Result, ensure};
 use e2e::wait;
 use tempfile::TempDir;
 
-use crate::agent::idle_time;
 use crate::memory::Memory;
 use crate::pod::{SECRET, SECRETS, names, value};
 use crate::probe::{POLL_INTERVAL, file_size_mb, time_until_file};
+use crate::processor_time::idle_time;
 use crate::progress::print_progress;
 use crate::statistics::{median, milliseconds, percentile};
 use agent::{Agent, Refresh};

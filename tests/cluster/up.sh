@@ -96,6 +96,6 @@ await kube-controller-manager "the default service account" api get serviceaccou
 await kube-proxy "kube-proxy" in_node curl -fsS -m 2 http://127.0.0.1:10256/healthz
 # That of Kubernetes 1.29 answers at /healthz alone.
 await kube-scheduler "the scheduler" in_node sh -c \
-	'for path in readyz healthz; do curl -kfsS -m 2 "https://127.0.0.1:10259/$path" && exit; done; exit 1'
+	'curl -kfsS -m 2 https://127.0.0.1:10259/readyz || curl -kfsS -m 2 https://127.0.0.1:10259/healthz'
 say "up in $SECONDS s"
 usage

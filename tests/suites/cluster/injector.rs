@@ -42,7 +42,8 @@ struct Expected {
     words: Vec<String>,
 }
 
-struct Setup {
+/// The pods of the manifests, and what they need.
+struct InjectorPods {
     namespace: Namespace,
     vault: VaultForPods,
     /// The secrets by a name of this test.
@@ -51,7 +52,7 @@ struct Setup {
     _component: Component,
 }
 
-impl Setup {
+impl InjectorPods {
     fn start() -> Option<Self> {
         let namespace = Namespace::create(&project("injector"), &[]).unwrap();
         let vault = VaultForPods::start(&namespace)?;
@@ -83,9 +84,9 @@ impl Setup {
         }
         let _source = VaultAsSource::with(&vault.address, &vault.ca, &switch);
         let _component = Component::install();
-        let setup = Self { namespace, vault, values, _source, _component };
-        setup.fill();
-        Some(setup)
+        let pods = Self { namespace, vault, values, _source, _component };
+        pods.fill();
+        Some(pods)
     }
 
     /// Has Vault hold what the manifests read.
@@ -226,7 +227,7 @@ impl Setup {
 #[test]
 fn ten_manifests_of_the_injector_run() {
     let (_cluster, _guard) = exclusive();
-    let Some(setup) = Setup::start() else { return };
+    let Some(pods) = InjectorPods::start() else { return };
     let mut files: Vec<_> = std::fs::read_dir(repository().join(FOLDER))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -234,21 +235,21 @@ fn ten_manifests_of_the_injector_run() {
         .collect();
     files.sort();
     assert_eq!(files.len(), 10);
-    files.iter().for_each(|file| setup.deploy(file));
-    setup.kubectl(&["create", "job", "report-now", "--from=cronjob/report"]).unwrap();
+    files.iter().for_each(|file| pods.deploy(file));
+    pods.kubectl(&["create", "job", "report-now", "--from=cronjob/report"]).unwrap();
 
-    setup.expected().iter().for_each(|it| setup.finds(it));
-    the_job_has_read_its_secret(&setup);
+    pods.expected().iter().for_each(|it| pods.finds(it));
+    the_job_has_read_its_secret(&pods);
 
     // A container that is not named gets nothing.
-    let pod = ready_pods(setup.namespace.name(), "app=sessions").unwrap().remove(0);
-    let listed = setup.kubectl(&["exec", &pod, "-c", "sidecar", "--", "ls", "/vault/secrets"]);
+    let pod = ready_pods(pods.namespace.name(), "app=sessions").unwrap().remove(0);
+    let listed = pods.kubectl(&["exec", &pod, "-c", "sidecar", "--", "ls", "/vault/secrets"]);
     assert!(listed.is_err(), "{listed:?}");
 
     // A new version reaches the pods that run.
     let second = value("catalog");
-    setup.vault.put("catalog/database", json!({"username": "catalog", "password": second}));
-    setup.finds(&Expected {
+    pods.vault.put("catalog/database", json!({"username": "catalog", "password": second}));
+    pods.finds(&Expected {
         pod: "catalog",
         container: "catalog",
         file: "/vault/secrets/database-config.txt",
@@ -257,17 +258,17 @@ fn ten_manifests_of_the_injector_run() {
 }
 
 /// It ends, since no sidecar stays, and has seen the whole of the file.
-fn the_job_has_read_its_secret(setup: &Setup) {
-    let namespace = setup.namespace.name();
+fn the_job_has_read_its_secret(pods: &InjectorPods) {
+    let namespace = pods.namespace.name();
     wait::until("the end of the job", STEP_TIMEOUT, || {
         let job = object(namespace, "job", "report-now")?.unwrap_or_default();
         Ok((job["status"]["succeeded"] == 1).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error}\n{}", describe(namespace)));
-    let pods = objects(namespace, "pod", "job-name=report-now").unwrap();
-    let pod = pods[0]["metadata"]["name"].as_str().unwrap();
-    let printed = setup.kubectl(&["logs", pod, "-c", "report"]).unwrap();
-    let secret = json!({"password": setup.values["smtp"]});
+    let found = objects(namespace, "pod", "job-name=report-now").unwrap();
+    let pod = found[0]["metadata"]["name"].as_str().unwrap();
+    let printed = pods.kubectl(&["logs", pod, "-c", "report"]).unwrap();
+    let secret = json!({"password": pods.values["smtp"]});
     let digest = e2e::sample::sha256(format!("{secret}\n").as_bytes());
     assert!(printed.starts_with(&digest), "{printed}");
 }

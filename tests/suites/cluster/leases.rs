@@ -35,7 +35,8 @@ const USERS: usize = 20;
 const TIMEOUT: Duration = Duration::from_secs(400);
 const PORT: u16 = 8443;
 
-/// `PgBouncer` in a pod: it logs in to the database with Vault's users and shows Vault's certificate.
+/// `PgBouncer` in a pod. It logs in to the database with Vault's users and shows Vault's
+/// certificate.
 struct Pooler {
     namespace: Namespace,
     vault: VaultForPods,
