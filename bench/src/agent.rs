@@ -34,10 +34,14 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<Measurement>> {
     print_progress(&format!("agent: {START_COUNT} starts, twenty secrets"));
     let start = median_start(setup)?;
-    print_progress("agent: memory while idle, after a rotation, and a minute's processor time");
+    print_progress("agent: a minute's processor time, and memory while idle, after a rotation");
+    let mut running = setup.volumes()?.run()?;
+    sleep(IDLE_TIME);
+    let idle = idle_time(running.agent.id())?;
+    running.agent.check()?;
+    drop(running);
     let mut running = rotated(setup)?;
     let memory = Memory::of(running.agent.id())?;
-    let idle = idle_time(running.agent.id())?;
     running.agent.check()?;
     let binary = file_size_mb(&program("enclii-agent")?)?;
     let entry = |name: Metric, value, of: fn(&VaultAgentFigures) -> f64| {

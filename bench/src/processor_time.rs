@@ -11,7 +11,7 @@ const WRITER: &str = "database";
 /// A sixtieth of an hour: some heartbeats of an agent.
 const IDLE_MINUTE: Duration = Duration::from_secs(60);
 
-/// Processor time of a switchyard since its start.
+/// Processor time of a process since its start. Only switchyard has a thread that writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessorTime {
     /// Of the threads that serve.

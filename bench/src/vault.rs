@@ -77,15 +77,19 @@ pub fn measure(program: &Path) -> Result<VaultAgentFigures> {
     let peer = Peer { program, directory: directory.path(), server };
     let start = peer.median_start(SECRETS)?;
     print_progress(&format!("{name}: memory while idle, and a minute's processor time"));
-    let agent = peer.idle(SECRETS)?;
-    let memory = Memory::of(agent.id())?;
-    let idle = idle_time(agent.id())?;
-    drop(agent);
+    let mut it = peer.idle(SECRETS)?;
+    let memory = Memory::of(it.agent.id())?;
+    let idle = idle_time(it.agent.id())?;
+    it.agent.check()?;
+    drop(it);
     let mut sizes = BTreeMap::new();
     for count in [1, MANY] {
         print_progress(&format!("{name}: {START_COUNT} starts and memory, secrets: {count}"));
         let start = peer.median_start(count)?;
-        sizes.insert(count, SizeFigures { start, memory: Memory::of(peer.idle(count)?.id())? });
+        sizes.insert(
+            count,
+            SizeFigures { start, memory: Memory::of(peer.idle(count)?.agent.id())? },
+        );
     }
     print_progress(&format!("{name}: {WRITES} writes"));
     let write_to_file = peer.writes()?;
@@ -171,12 +175,6 @@ struct IdleAgent {
     agent: Agent,
     // Gone after the agent.
     _files: TempDir,
-}
-
-impl IdleAgent {
-    fn id(&self) -> u32 {
-        self.agent.id()
-    }
 }
 
 /// A directory in memory, like the one the injector gives the agent.

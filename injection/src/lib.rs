@@ -68,7 +68,7 @@ pub use json_size::MAX_JSON_VALUES;
 pub use kubernetes_version::{KubernetesVersion, KubernetesVersionError};
 pub use operator_file::{HttpsAddress, ImageName, OperatorFile, OperatorKey, SettingError};
 pub use plaintext_policy::{
-    PlaintextMode, PlaintextVerdict, is_looked_at_with_its_bundles, plaintext_verdict,
+    PlaintextMode, PlaintextVerdict, injection_checks_variables, plaintext_verdict,
 };
 pub use pod::{JsonStr, ParsePodError, Pod};
 pub use pod_patch::{PatchError, PodPatch};

@@ -52,7 +52,7 @@ const MAX_LISTED: usize = 10;
 /// Whether the injection compares a pod's variables with the keys of its bundles. That of the
 /// Injector's annotations leaves variables alone, whoever wrote the name of its bundle.
 #[must_use]
-pub fn is_looked_at_with_its_bundles(pod: &Pod<'_>) -> bool {
+pub fn injection_checks_variables(pod: &Pod<'_>) -> bool {
     pod.annotation(annotations::SECRETS).is_some_and(|asked| asked.trim() != COMPAT_BUNDLE)
 }
 
@@ -67,7 +67,7 @@ pub fn plaintext_verdict(
     mode: PlaintextMode,
     config: &InjectionConfig,
 ) -> PlaintextVerdict {
-    if is_looked_at_with_its_bundles(pod) {
+    if injection_checks_variables(pod) {
         return PlaintextVerdict::default();
     }
     // As in the annotation's parser, a longer value is not read.

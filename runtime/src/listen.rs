@@ -47,6 +47,13 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     [Some(Errno::AFNOSUPPORT), Some(Errno::ADDRNOTAVAIL)].contains(&errno)
 }
 
+/// Errors that accept(2) passes on from a connection that broke before it was accepted.
+#[must_use]
+pub fn concerns_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv6Addr;

@@ -22,7 +22,6 @@ mod tracked_body;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,6 +37,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::listen::concerns_one_peer;
 use crate::tasks::Tasks;
 use connection::ConnectionContext;
 use handshake::Handshakes;
@@ -282,12 +282,6 @@ where
             }
         }
     }
-}
-
-/// Errors that accept(2) passes on from a connection that broke before it was accepted.
-fn concerns_one_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// The wait after an accept error: 50 ms, doubling to a second.

@@ -95,7 +95,8 @@ await coredns "CoreDNS" in_node curl -fsS -m 2 "http://$NODE_IP:8181/ready"
 await kube-controller-manager "the default service account" api get serviceaccount default
 await kube-proxy "kube-proxy" in_node curl -fsS -m 2 http://127.0.0.1:10256/healthz
 # That of Kubernetes 1.29 answers at /healthz alone.
-await kube-scheduler "the scheduler" in_node sh -c \
-	'curl -kfsS -m 2 https://127.0.0.1:10259/readyz || curl -kfsS -m 2 https://127.0.0.1:10259/healthz'
+ready=readyz
+[[ ${ENCLII_KUBERNETES:-} != 1.29 ]] || ready=healthz
+await kube-scheduler "the scheduler" in_node curl -kfsS -m 2 "https://127.0.0.1:10259/$ready"
 say "up in $SECONDS s"
 usage

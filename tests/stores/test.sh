@@ -22,25 +22,30 @@ require_packages util-linux:setpriv rsyslog:rsyslogd \
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT
 # Always the whole workspace, so that every test shares one build of the dependencies.
-tests=(cargo test --locked --workspace --no-fail-fast)
-for tests_of in "--lib --test system --test memory --test signal --test stream" \
-	"--test sealing --test vault --test replicas --test crash --test logins --test reload"; do
-	# shellcheck disable=SC2086 # A list of flags.
-	"${tests[@]}" $tests_of --no-run
-done
+run=(cargo test --locked --workspace --no-fail-fast)
+# These mount small file systems in a mount namespace of their own, which ends with them.
+mounting=(--lib --test system --test memory --test signal --test stream)
+servers=(--test vault --test crash --test logins --test reload)
+aside=(--test sealing --test replicas)
+"${run[@]}" "${mounting[@]}" --no-run
+"${run[@]}" "${servers[@]}" "${aside[@]}" --no-run
 
-# Most of these tests wait for a server, so two halves run side by side. What the first one says is
-# shown when it has ended.
+# Most of these tests wait for a server, so a part of them runs beside the others. It is a group
+# of processes of its own, to be ended as a whole. Without `env` it would ignore the interrupts that
+# its tests send to programs of theirs. What it says is shown at the end.
 said=$(mktemp)
-# Without `env` it would ignore the interrupts that its tests send to programs of theirs.
-env --default-signal "${tests[@]}" --test sealing --test replicas >"$said" 2>&1 &
-half=$!
-trap 'kill "$half" 2>/dev/null || true; rm -f "$said"' EXIT
+setsid env --default-signal "${run[@]}" "${aside[@]}" >"$said" 2>&1 &
+group=$!
+# shellcheck disable=SC2317 # The trap calls it.
+finish() {
+	[[ -z $group ]] || kill -- "-$group" 2>/dev/null || true
+	cat "$said"
+	rm -f "$said"
+}
+trap finish EXIT
 status=0
-# The tests mount small file systems in a mount namespace of their own, which ends with them.
-unshare --mount "${tests[@]}" --lib --test system --test memory --test signal --test stream \
-	-- --ignored || status=$?
-"${tests[@]}" --test vault --test crash --test logins --test reload || status=$?
-wait "$half" || status=$?
-cat "$said"
+unshare --mount "${run[@]}" "${mounting[@]}" -- --ignored || status=$?
+"${run[@]}" "${servers[@]}" || status=$?
+wait "$group" || status=$?
+group=
 exit "$status"

@@ -46,7 +46,7 @@ pub enum LoginReloadError {
 }
 
 impl LoginReloadError {
-    /// Whether it may go well later: there was no server to answer.
+    /// Whether it may go well later: no server answered, or not in its protocol.
     fn is_passing(&self) -> bool {
         match self {
             Self::NotUp(_) | Self::Unreachable(_) => true,

@@ -18,14 +18,16 @@ pub(super) fn answer(head: &[u8], metrics: impl FnOnce() -> String) -> Vec<u8> {
         return refusal(StatusCode::BAD_REQUEST);
     };
     let uri = target.parse::<Uri>().ok().filter(|_| version.starts_with("HTTP/1."));
-    let has_body = match (method, uri.as_ref().map(Uri::path)) {
-        (_, None) => return refusal(StatusCode::BAD_REQUEST),
-        ("GET", Some("/metrics")) => true,
-        ("HEAD", Some("/metrics")) => false,
-        ("GET" | "HEAD", Some(_)) => return refusal(StatusCode::NOT_FOUND),
-        _ => return refusal(StatusCode::METHOD_NOT_ALLOWED),
-    };
-    response(StatusCode::OK, CONTENT_TYPE, &metrics(), has_body)
+    match (method, uri.as_ref().map(Uri::path)) {
+        (_, None) => refusal(StatusCode::BAD_REQUEST),
+        ("GET" | "HEAD", Some("/metrics")) => {
+            response(StatusCode::OK, CONTENT_TYPE, &metrics(), method == "GET")
+        }
+        // RFC 9110, section 9.3.2: no answer to HEAD has a body.
+        ("HEAD", Some(_)) => response(StatusCode::NOT_FOUND, TEXT, "", false),
+        ("GET", Some(_)) => refusal(StatusCode::NOT_FOUND),
+        _ => refusal(StatusCode::METHOD_NOT_ALLOWED),
+    }
 }
 
 /// A short answer that says what is wrong.
@@ -101,6 +103,7 @@ mod tests {
         );
         let head = of("HEAD /metrics HTTP/1.1\r\n\r\n");
         assert!(head.contains("content-length: 4\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+        assert!(of("HEAD /x HTTP/1.1\r\n\r\n").ends_with("\r\n\r\n"));
     }
 
     proptest! {

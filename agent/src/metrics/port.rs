@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use contract::AgentMetricsPort;
 use http::StatusCode;
+use runtime::listen::concerns_one_peer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -66,6 +67,7 @@ pub(crate) async fn serve(
             () = &mut stopped => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => connections.add(connection(stream, metrics.clone())),
+                Err(error) if concerns_one_peer(&error) => {}
                 Err(error) => {
                     tracing::debug!(%error, "accept connection for metrics");
                     // Out of descriptors or memory, perhaps: the agent itself needs them more.

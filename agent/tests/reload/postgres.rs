@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::process::Stdio;
-use std::time::Duration;
 
 use e2e::postgres::Postgres;
 
@@ -58,9 +57,7 @@ async fn rotations_reach_postgresql_and_a_broken_certificate_does_not() {
         it.rotate(&secrets(&url, &current)).await;
         assert_eq!(served_by_postgres(port).await, Some(current.leaf()));
     }
-    let started = std::time::Instant::now();
     let said = it.refused(&secrets(&url, &ServerPair::broken())).await;
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert!(said.contains("and not its certificate"), "{said}");
     assert_eq!(served_by_postgres(port).await, Some(current.leaf()));
     let output = session.wait_with_output().unwrap();

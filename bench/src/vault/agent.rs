@@ -53,6 +53,12 @@ impl Agent {
         self.process.id()
     }
 
+    /// # Errors
+    /// If it has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        self.process.check()
+    }
+
     /// Waits until every file exists. Each is renamed into place, so it is complete.
     pub(super) fn wait_for_files(&mut self, pause: Duration, timeout: Duration) -> Result<()> {
         let mut missing = self.files.iter().peekable();

@@ -26,8 +26,18 @@ const ENDS: [&str; 8] =
 pub(super) fn reload(command: &str) -> Result<ReloadRequest, CommandError> {
     let command = stripped(command);
     let words: Vec<&str> = command.split_whitespace().collect();
-    // Two commands in one cannot be told by one signal or POST.
-    let is_one = !words.iter().skip(1).any(|word| word.contains([';', '|', '&']));
+    // Two commands in one cannot be told by one signal or POST. In quotation marks these mean
+    // nothing to a shell.
+    let is_quoted = |word: &str| {
+        ['\'', '"'].iter().any(|quote| {
+            word.len() > 1
+                && word.starts_with(*quote)
+                && word.ends_with(*quote)
+                && word.matches(*quote).count() == 2
+        })
+    };
+    let ends_here = |word: &&str| word.contains([';', '|', '&']) && !is_quoted(word);
+    let is_one = !command.contains('\n') && !words.iter().skip(1).any(ends_here);
     let found = if is_one { signal(&words).or_else(|| post(&words)) } else { None };
     found.and_then(|text| text.parse().ok()).ok_or_else(|| instead(&words))
 }
@@ -77,22 +87,34 @@ fn signal(words: &[&str]) -> Option<String> {
 }
 
 /// Options that change nothing of a POST.
-const PLAIN_OPTIONS: [&str; 14] = [
+const PLAIN_OPTIONS: [&str; 18] = [
     "-X",
     "--request",
     "POST",
     "-XPOST",
     "--request=POST",
-    "-s",
-    "-S",
-    "-sS",
-    "-f",
-    "-fsS",
-    "-k",
     "-q",
     "-qO-",
+    "-O-",
+    "--quiet",
+    "--silent",
+    "--show-error",
+    "--fail",
+    "--insecure",
+    "-o",
+    "--output",
+    "/dev/null",
     "--post-data=",
+    "--post-data=''",
 ];
+
+/// Whether an option changes nothing of a POST: also curl's short ones in one word.
+fn is_plain(option: &str) -> bool {
+    let letters = option.strip_prefix('-').unwrap_or_default();
+    PLAIN_OPTIONS.contains(&option)
+        || option == "--post-data=\"\""
+        || (!letters.is_empty() && letters.chars().all(|it| "sSfk".contains(it)))
+}
 
 /// A POST: `curl -X POST http://localhost:9090/-/reload`.
 fn post(words: &[&str]) -> Option<String> {
@@ -107,7 +129,7 @@ fn post(words: &[&str]) -> Option<String> {
         _ => false,
     };
     // The agent sends no body, no header and no credentials.
-    let mut others = rest.iter().filter(|it| !PLAIN_OPTIONS.contains(it));
+    let mut others = rest.iter().filter(|it| !is_plain(it));
     let url = others.next()?.trim_matches(['\'', '"']);
     let is_url = url.starts_with("http://") || url.starts_with("https://");
     (is_post && is_url && others.next().is_none()).then(|| format!("http={url}"))
@@ -151,6 +173,13 @@ mod tests {
                 "curl -s -XPOST 'http://127.0.0.1:8080/reload' >/dev/null 2>&1",
                 "http=http://127.0.0.1:8080/reload",
             ),
+            ("curl -sf -X POST http://127.0.0.1:1/r", "http=http://127.0.0.1:1/r"),
+            ("curl --silent --fail -X POST http://127.0.0.1:1/r", "http=http://127.0.0.1:1/r"),
+            ("curl -X POST -o /dev/null http://127.0.0.1:1/r", "http=http://127.0.0.1:1/r"),
+            ("curl -X POST 'http://127.0.0.1:1/r?a=1&b=2'", "http=http://127.0.0.1:1/r?a=1&b=2"),
+            ("wget -qO- --post-data='' http://127.0.0.1:1/r", "http=http://127.0.0.1:1/r"),
+            ("wget -q -O- --post-data=\"\" http://127.0.0.1:1/r", "http=http://127.0.0.1:1/r"),
+            ("wget --post-data= http://127.0.0.1:1/r", "http=http://127.0.0.1:1/r"),
         ] {
             let found = reload(command).unwrap_or_else(|error| panic!("{command}: {error}"));
             assert_eq!(found.to_string(), expected, "{command}");
@@ -166,6 +195,10 @@ mod tests {
             ("kill -HUP", "signal=SIGHUP"),
             ("sh /scripts/reload.sh", "signal=SIGHUP"),
             ("kill -HUP 1 && rm -rf /", "signal=SIGHUP"),
+            ("kill -HUP 1\n/scripts/warm-cache.sh", "signal=SIGHUP"),
+            ("kill -HUP 'a';'b'", "signal=SIGHUP"),
+            ("wget --post-data={} http://127.0.0.1:80/r", "http=http://127.0.0.1:PORT/PATH"),
+            ("curl -X POST http://127.0.0.1:80/r?a=1&b=2", "http=http://127.0.0.1:PORT/PATH"),
             ("kubectl rollout restart deployment/app", "`enclii.io/reload: restart`"),
             (
                 "curl -X POST http://127.0.0.1:80/r && kill -HUP 1",

@@ -15,6 +15,8 @@ pub(crate) struct Handler<'a> {
     http_get: Option<Box<HttpGetAction<'a>>>,
     #[serde(borrow)]
     tcp_socket: Option<Box<TcpSocketAction<'a>>>,
+    #[serde(borrow)]
+    grpc: Option<Box<GrpcAction<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,6 +57,12 @@ pub(crate) struct TcpSocketAction<'a> {
     pub(crate) host: Option<JsonStr<'a>>,
     #[serde(borrow)]
     pub(crate) port: Option<ProbePort<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct GrpcAction<'a> {
+    #[serde(borrow)]
+    port: Option<ProbePort<'a>>,
 }
 
 /// A port, or the name of one of the container's.
@@ -102,11 +110,10 @@ impl Handler<'_> {
     /// The port, if it is a request or a connection to the container.
     pub(super) fn port(&self) -> Option<&ProbePort<'_>> {
         let of_get = self.http_get().filter(|it| is_own(it.host.as_deref()));
-        let of_socket = || self.tcp_socket().filter(|it| is_own(it.host.as_deref()));
-        match of_get {
-            Some(get) => get.port.as_ref(),
-            None => of_socket()?.port.as_ref(),
-        }
+        let of_get = of_get.and_then(|it| it.port.as_ref());
+        let of_socket = self.tcp_socket().filter(|it| is_own(it.host.as_deref()));
+        let of_socket = of_socket.and_then(|it| it.port.as_ref());
+        of_get.or(of_socket).or_else(|| self.grpc.as_ref()?.port.as_ref())
     }
 
     /// The names and values of the request's headers.

@@ -155,10 +155,10 @@ impl RoleTemplate {
     }
 }
 
-/// Whether a text can be the name of a role.
+/// Whether a text can be the name of a role. That of a pod is as long as its names are.
 pub(crate) fn is_role(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    (1..=MAX_ROLE_BYTES).contains(&text.len()) && text.bytes().all(fits)
+    !text.is_empty() && text.bytes().all(fits)
 }
 
 impl FromStr for RoleTemplate {

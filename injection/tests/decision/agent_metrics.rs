@@ -80,6 +80,7 @@ fn a_port_of_the_application_is_refused() {
         (json!({ "ports": [{ "containerPort": 9876, "protocol": "TCP" }] }), "ports[0]"),
         (json!({ "livenessProbe": get(json!(9876)) }), "livenessProbe"),
         (json!({ "readinessProbe": { "tcpSocket": { "port": 9876 } } }), "readinessProbe"),
+        (json!({ "startupProbe": { "grpc": { "port": 9876 } } }), "startupProbe"),
         (json!({ "lifecycle": { "preStop": get(json!(9876)) } }), "lifecycle.preStop"),
     ] {
         assert_eq!(refused(&asks(container)), of_api(field));

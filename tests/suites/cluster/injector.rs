@@ -118,7 +118,7 @@ impl InjectorPods {
         database.serve(&self.vault, "rabbitmq", "worker", "1h");
     }
 
-    /// A manifest as it is, with an image that this cluster has.
+    /// A manifest with its annotations as they are, and an image that this cluster has.
     fn deploy(&self, file: &str) {
         let text = std::fs::read_to_string(repository().join(FOLDER).join(file)).unwrap();
         // The address of a Vault, which a pod may name if it is the operator's.
@@ -244,7 +244,8 @@ fn ten_manifests_of_the_injector_run() {
     // A container that is not named gets nothing.
     let pod = ready_pods(pods.namespace.name(), "app=sessions").unwrap().remove(0);
     let listed = pods.kubectl(&["exec", &pod, "-c", "sidecar", "--", "ls", "/vault/secrets"]);
-    assert!(listed.is_err(), "{listed:?}");
+    let refusal = listed.unwrap_err().to_string();
+    assert!(refusal.contains("No such file or directory"), "{refusal}");
 
     // A new version reaches the pods that run.
     let second = value("catalog");

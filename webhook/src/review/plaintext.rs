@@ -2,7 +2,7 @@
 //! with credentials in plain text are warned about or refused. It changes nothing.
 
 use injection::{
-    InjectionConfig, JsonStr, PlaintextMode, Pod, is_exempt, is_looked_at_with_its_bundles,
+    InjectionConfig, JsonStr, PlaintextMode, Pod, injection_checks_variables, is_exempt,
     plaintext_verdict, printable,
 };
 use serde::Deserialize;
@@ -216,7 +216,7 @@ fn review(
     }
     match Pod::parse(pod.get()) {
         Err(error) => reject(mode, response, record, format!("{}{error}", place.path())),
-        Ok(pod) if pod.is_mirror() || is_looked_at_with_its_bundles(&pod) => {}
+        Ok(pod) if pod.is_mirror() || injection_checks_variables(&pod) => {}
         Ok(pod) => {
             let verdict = plaintext_verdict(&pod, place.path(), mode, config);
             record.outcome = if verdict.warnings.is_empty() {

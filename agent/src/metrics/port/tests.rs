@@ -16,7 +16,9 @@ struct Port {
 
 impl Port {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Nobody else gets this one after the listener is closed.
+        let port = e2e::port::free_port().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (metrics, receiver) = watch::channel(AgentMetrics::default());
         let stop = Arc::new(tokio::sync::Notify::new());
@@ -92,7 +94,9 @@ async fn clients_that_say_nothing_hold_up_nobody() {
     }
     assert!(port.get().await.starts_with("HTTP/1.1 200 OK\r\n"));
     // The oldest have made room.
-    assert_eq!(silent[0].read(&mut [0]).await.unwrap(), 0);
+    let mut byte = [0];
+    let read = timeout(Duration::from_secs(30), silent[0].read(&mut byte)).await;
+    assert_eq!(read.unwrap().unwrap(), 0);
 }
 
 #[tokio::test]
@@ -123,8 +127,8 @@ async fn a_slow_client_has_a_deadline() {
 
 #[tokio::test]
 async fn a_port_in_use_is_named() {
-    let taken = runtime::listen::bind("[::]:0".parse().unwrap()).unwrap();
-    let port = AgentMetricsPort::try_from(taken.local_addr().unwrap().port()).unwrap();
+    let port = AgentMetricsPort::try_from(e2e::port::free_port().unwrap()).unwrap();
+    let taken = open(port).unwrap();
     let error = open(port).unwrap_err();
     assert_eq!(error.to_string(), format!("open metrics port {port}"));
     drop(taken);

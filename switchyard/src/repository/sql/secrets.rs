@@ -56,11 +56,6 @@ pub(super) fn find_statement() -> Query {
     find_some_statement("= $4", (NO_READS, ""))
 }
 
-/// Placeholders from `$4` on, which is all that is formatted into a statement; texts are bound.
-fn name_places(names: usize) -> String {
-    placeholders(4, names)
-}
-
 impl Repository {
     /// A page of a scope's own secrets in order of name.
     ///
@@ -156,8 +151,10 @@ impl Repository {
         let mut found = Vec::new();
         for names in names.chunks(NAMES_PER_QUERY) {
             let [project, environment, service] = columns(scope);
-            let statement =
-                find_some_statement(&format!("IN ({})", name_places(names.len())), (NO_READS, ""));
+            let statement = find_some_statement(
+                &format!("IN ({})", placeholders(4, names.len())),
+                (NO_READS, ""),
+            );
             let statement = statement.bind(project).bind(environment).bind(service);
             let rows = names
                 .iter()
@@ -338,7 +335,7 @@ impl Repository {
             let statement = query_built(format!(
                 "SELECT name, current_version, latest_version, deleted_at FROM secrets
                  WHERE project = $1 AND environment = $2 AND service = $3 AND name IN ({})",
-                name_places(names.len())
+                placeholders(4, names.len())
             ));
             let statement = statement.bind(project).bind(environment).bind(service);
             let rows = names
