@@ -1,8 +1,4 @@
-//! The requests of a pod, as its agent counts them: one window of about a second after the other,
-//! and what a judge of a rollout makes of them.
-//!
-//! Errors come in bursts on one pod, and one burst says less than its size. So what is bad in one
-//! pod is cut to [`MAX_BAD_PER_SECOND`] before it is summed over pods.
+//! The requests of a pod, as its agent counts them: one window of about a second after the other.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +7,6 @@ pub const MAX_WINDOWS: usize = 16;
 
 /// The most bounds of a latency histogram.
 pub const MAX_BOUNDS: usize = 32;
-
-/// The most bad requests of one pod that count in a second.
-pub const MAX_BAD_PER_SECOND: u64 = 2;
 
 /// The longest time for which an agent counts requests when it is asked once, in seconds.
 pub const MAX_COUNT_SECONDS: u32 = 600;
@@ -36,7 +29,7 @@ pub struct RequestWindow {
 }
 
 /// Requests, and how many of them are bad.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestCounts {
     /// All.
     pub requests: u64,
@@ -52,25 +45,26 @@ impl RequestWindow {
         fits && bounds <= MAX_BOUNDS && self.errors <= self.requests && self.milliseconds > 0
     }
 
-    /// The failed requests of the pod in this window, cut.
+    /// The requests of the pod in this window, with those that failed as the bad ones.
     #[must_use]
     pub fn failed(&self) -> RequestCounts {
-        RequestCounts { requests: self.requests, bad: self.cut(self.errors) }
+        RequestCounts { requests: self.requests, bad: self.errors }
     }
 
-    /// The requests of the pod in this window that took longer than a bound, cut. `None` where the
-    /// window does not tell, or the bound is none of its message's.
+    /// The requests of the pod in this window, with those that took longer than a bound as the bad
+    /// ones. `None` where the window does not tell, or the bound is none of its message's.
     #[must_use]
     pub fn slower_than(&self, bound: u64, bounds: &[u64]) -> Option<RequestCounts> {
         let at = bounds.iter().position(|it| *it == bound)?;
         let requests = sum(&self.latency);
         let slower = sum(self.latency.get(at + 1..)?);
-        Some(RequestCounts { requests, bad: self.cut(slower) })
+        Some(RequestCounts { requests, bad: slower })
     }
 
-    fn cut(&self, bad: u64) -> u64 {
-        let seconds = self.milliseconds.saturating_add(500).checked_div(1000).unwrap_or(0).max(1);
-        bad.min(seconds.saturating_mul(MAX_BAD_PER_SECOND))
+    /// The window's length in whole seconds, at least one.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        self.milliseconds.saturating_add(500).checked_div(1000).unwrap_or(0).max(1)
     }
 }
 
@@ -130,15 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bad_in_one_pod_is_cut_to_two_a_second() {
-        for (milliseconds, errors, expected) in
-            [(1000, 0, 0), (1000, 1, 1), (1000, 50, 2), (400, 50, 2), (1499, 9, 2), (3000, 50, 6)]
-        {
-            let counts = window(milliseconds, errors, &[]).failed();
-            assert_eq!(counts, RequestCounts { requests: 100, bad: expected }, "{milliseconds}");
+    fn a_window_lasts_whole_seconds() {
+        for (milliseconds, seconds) in [(1, 1), (400, 1), (1499, 1), (1500, 2), (3000, 3)] {
+            assert_eq!(window(milliseconds, 0, &[]).seconds(), seconds, "{milliseconds}");
         }
         let two = window(1000, 9, &[]).failed() + window(1000, 1, &[]).failed();
-        assert_eq!(two, RequestCounts { requests: 200, bad: 3 });
+        assert_eq!(two, RequestCounts { requests: 200, bad: 10 });
     }
 
     #[test]
@@ -168,13 +159,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_number_overflows_and_a_cut_is_no_more_than_what_it_cuts(
+        fn no_number_overflows(
             milliseconds: u64,
             errors: u64,
             latency in prop::collection::vec(any::<u64>(), 3),
         ) {
             let it = RequestWindow { at: 0, milliseconds, requests: errors, errors, latency };
-            prop_assert!(it.failed().bad <= errors);
+            prop_assert!(it.failed().bad == errors && it.seconds() > 0);
             let slow = it.slower_than(1, &[1, 2]).unwrap();
             prop_assert!(slow.bad <= slow.requests);
             let _ = p95_bound([&it, &it], &[1, 2]);

@@ -1,0 +1,7 @@
+//! Rotations and rollouts, as far as they are decisions: states, waves, the judge of a canary and
+//! schedules.
+//!
+//! Pure: no clock, no environment, no files, no random numbers. Switchyard passes in what it has
+//! seen and what time it is, writes down what comes back, and does it.
+
+pub mod judge;
