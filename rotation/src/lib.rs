@@ -5,3 +5,5 @@
 //! seen and what time it is, writes down what comes back, and does it.
 
 pub mod judge;
+pub mod policy;
+pub mod waves;
