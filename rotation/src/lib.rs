@@ -5,5 +5,6 @@
 //! seen and what time it is, writes down what comes back, and does it.
 
 pub mod judge;
+pub mod machine;
 pub mod policy;
 pub mod waves;
