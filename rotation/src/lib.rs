@@ -7,4 +7,5 @@
 pub mod judge;
 pub mod machine;
 pub mod policy;
+pub mod schedule;
 pub mod waves;
