@@ -1,13 +1,14 @@
 //! Decides by requests whether a canary is worse than the rest of its workload.
 //!
-//! Three metrics become one question: are bad requests more frequent on the canary? A request is bad
-//! if it failed, if it was slow, or if it was a readiness probe and the pod was not ready. Per second
-//! each pod's bad ones are cut, then summed, and a likelihood ratio grows or shrinks
+//! Three metrics become one question: are bad requests more frequent on the canary? A request is
+//! bad if it failed, if it was slow, or if it was a readiness probe and the pod was not ready. Per
+//! second each pod's bad ones are cut, then summed, and a likelihood ratio grows or shrinks
 //! ([`TOLERATED_RATIO`], [`FAILING_EVIDENCE`]). It may be looked at after every second, which a
 //! fixed threshold may not.
 //!
 //! To pass takes evidence of its own: the upper bound of the share of failed requests is within the
-//! budget. No data is never success. `docs/adr/0034-how-a-rollout-is-judged.md` has the error rates.
+//! budget. No data is never success. `docs/adr/0034-how-a-rollout-is-judged.md` has the error
+//! rates.
 
 mod binomial;
 mod budget;

@@ -1,8 +1,8 @@
 //! The states of a rotation and the transitions between them.
 //!
-//! [`transition`] takes a row, what is so now and the time, and returns the next row with what is to
-//! be done. It may be called at any time and as often as one likes. Whoever calls it writes the row
-//! first, and only then does what was asked for:
+//! [`transition`] takes a row, what is so now and the time, and returns the next row with what is
+//! to be done. It may be called at any time and as often as one likes. Whoever calls it writes the
+//! row first, and only then does what was asked for:
 //!
 //! ```text
 //! pending → creating → testing → canary ⇄ baking → active → draining → revoked
@@ -78,8 +78,8 @@ pub fn transition(
     Ok((row, effects))
 }
 
-/// What a wave's requests are held against. While the stable credential does not work, the pods that
-/// have it are no measure, and whoever repairs it must get through.
+/// What a wave's requests are held against. While the stable credential does not work, the pods
+/// that have it are no measure, and whoever repairs it must get through.
 #[must_use]
 pub fn baseline(row: &Row, stable_works: Option<bool>) -> Baseline {
     if row.urgency == Urgency::Emergency || stable_works == Some(false) {

@@ -1,9 +1,9 @@
 //! When a secret is rotated by itself: a cron expression and a window after each of its times.
 //!
-//! A rotation begins once within the window, at a moment that follows from the secret's name, so that
-//! many secrets with one schedule do not change at once. Nothing but a window begins one: what is
-//! first seen, changed or started counts from now on, and a window that was missed waits for the next
-//! one and is [`Status::Overdue`] meanwhile.
+//! A rotation begins once within the window, at a moment that follows from the secret's name, so
+//! that many secrets with one schedule do not change at once. Nothing but a window begins one: what
+//! is first seen, changed or started counts from now on, and a window that was missed waits for the
+//! next one and is [`Status::Overdue`] meanwhile.
 
 mod times;
 
@@ -47,7 +47,7 @@ pub struct Schedule {
 
 /// What is known of a secret's schedule from before. It is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct ScheduleState {
     /// The schedule that this belongs to. With another one it counts from the start again.
     schedule: ScheduleText,
     /// Times after this one count: the last rotation, or when the schedule was first seen.
@@ -64,7 +64,7 @@ pub enum Status {
     Waiting(Timestamp),
     /// A rotation now.
     Due {
-        /// The schedule's time, for [`Progress::tried`].
+        /// The schedule's time, for [`ScheduleState::tried`].
         of: Timestamp,
         /// The end of the window. After it, it is too late.
         until: Timestamp,
@@ -91,28 +91,28 @@ impl Schedule {
         Ok(Self { text, times })
     }
 
-    /// What the schedule asks for, of the secret with this name. `progress` is brought up to date:
+    /// What the schedule asks for, of the secret with this name. `state` is brought up to date:
     /// it must be stored where it has changed.
     ///
     /// A clock that was set forward may begin a rotation early, and once. After one that was set
     /// back by more than a window, the times count from the earlier time on.
-    pub fn status(&self, secret: &str, progress: &mut Progress, now: Timestamp) -> Status {
-        if progress.schedule != self.text {
-            *progress = Progress::new(self, now);
+    pub fn status(&self, secret: &str, state: &mut ScheduleState, now: Timestamp) -> Status {
+        if state.schedule != self.text {
+            *state = ScheduleState::new(self, now);
         }
         // Set back a little, what was done stays done; set back far, time begins again.
         let soon = now.checked_add(self.text.window).unwrap_or(Timestamp::MAX);
-        if progress.after > soon {
-            progress.after = now;
+        if state.after > soon {
+            state.after = now;
         }
-        progress.tried = progress.tried.filter(|it| *it <= soon);
-        let Some(first) = self.times.next_after(progress.after) else {
+        state.tried = state.tried.filter(|it| *it <= soon);
+        let Some(first) = self.times.next_after(state.after) else {
             return Status::Waiting(Timestamp::MAX);
         };
         if first > now {
             return Status::Waiting(self.moment(secret, first));
         }
-        let last = self.window_at(progress.after, now).filter(|it| progress.tried != Some(it.0));
+        let last = self.window_at(state.after, now).filter(|it| state.tried != Some(it.0));
         match last {
             Some((of, until)) if now >= self.moment(secret, of) => Status::Due { of, until },
             Some((of, _)) if of == first => Status::Waiting(self.moment(secret, of)),
@@ -150,7 +150,7 @@ impl Schedule {
     }
 }
 
-impl Progress {
+impl ScheduleState {
     /// A secret whose schedule is seen for the first time. Nothing is due before its next time.
     #[must_use]
     pub fn new(schedule: &Schedule, now: Timestamp) -> Self {

@@ -1,7 +1,7 @@
 //! Which pods a rollout reaches, and when it goes on: sizes and bake times.
 //!
-//! A pod's place is a stable hash of its UID. A wave reaches the pods up to a place, so a pod that a
-//! wave has reached stays reached, whoever comes and goes.
+//! A pod's place is a stable hash of its UID. A wave reaches the pods up to a place, so a pod that
+//! a wave has reached stays reached, whoever comes and goes.
 
 mod place;
 

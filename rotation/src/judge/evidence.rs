@@ -1,8 +1,11 @@
 //! What the judge is shown: what each pod counted in one second.
 
-use contract::requests::{RequestCounts, RequestWindow, p95_bound};
-use serde::{Deserialize, Serialize};
 use std::fmt;
+
+use contract::requests::{RequestCounts, RequestWindow};
+use serde::{Deserialize, Serialize};
+
+use super::likelihood::double;
 
 /// What makes a request bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,7 +64,8 @@ pub struct Sample<'a> {
 /// the 95th percentile of the rest in the second before.
 ///
 /// It is of the second before, so that it does not depend on what is compared with it, and a bound,
-/// since a histogram tells nothing between two.
+/// since between two a histogram does not say which requests were slower. The percentile itself is
+/// taken between two bounds as Prometheus' `histogram_quantile` takes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlowThreshold {
     bounds: Vec<u64>,
@@ -78,11 +82,32 @@ impl SlowThreshold {
         };
         let bounds = second.iter().find(is_usable)?.bounds;
         let rest = second.iter().filter(is_usable).filter(|it| it.bounds == bounds);
-        let p95 = p95_bound(rest.map(|it| it.window), bounds)?;
-        let at_least = |bound: &&u64| u128::from(**bound) * 10 >= u128::from(p95) * 11;
-        let threshold = *bounds.iter().find(at_least)?;
+        let threshold = 1.1 * p95(rest.map(|it| it.window), bounds)?;
+        let threshold = *bounds.iter().find(|it| double(**it) >= threshold)?;
         Some(Self { bounds: bounds.to_vec(), threshold })
     }
+}
+
+/// The 95th percentile, as if a bucket's requests were spread evenly over it. `None` without
+/// requests, or where it is beyond every bound.
+fn p95<'w>(windows: impl Iterator<Item = &'w RequestWindow>, bounds: &[u64]) -> Option<f64> {
+    let mut buckets = vec![0.0; bounds.len() + 1];
+    for window in windows {
+        for (sum, count) in buckets.iter_mut().zip(&window.latency) {
+            *sum += double(*count);
+        }
+    }
+    let wanted = 0.95 * buckets.iter().sum::<f64>();
+    let (mut below, mut lower) = (0.0, 0.0);
+    for (bound, count) in bounds.iter().zip(buckets) {
+        let upper = double(*bound);
+        if count > 0.0 && below + count >= wanted {
+            return Some(lower + (upper - lower) * (wanted - below) / count);
+        }
+        below += count;
+        lower = upper;
+    }
+    None
 }
 
 impl Sample<'_> {
@@ -131,8 +156,11 @@ mod tests {
         let threshold = |samples: &[Sample<'_>]| SlowThreshold::of(samples).map(|it| it.threshold);
         let rest = sample(Group::Rest, &fast, &BOUNDS);
         let canary = sample(Group::Canary, &slow, &BOUNDS);
-        // The 95th percentile is within 10 ms, and 1.1 times that is not.
+        // The 95th percentile is 9.6 ms, and 1.1 times that is more than 10 ms.
         assert_eq!(threshold(&[canary, rest]), Some(20_000));
+        let some = window(&[900, 60, 40, 0, 0]);
+        assert_eq!(p95([&some].into_iter(), &BOUNDS), Some(10_000.0 + 10_000.0 * 50.0 / 60.0));
+        assert_eq!(threshold(&[sample(Group::Rest, &some, &BOUNDS)]), Some(40_000));
         assert_eq!(threshold(&[canary]), None, "nobody to compare with");
         let slow_rest = sample(Group::Rest, &slow, &BOUNDS);
         assert_eq!(threshold(&[slow_rest]), None, "beyond every bound");

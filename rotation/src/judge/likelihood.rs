@@ -1,10 +1,10 @@
 //! The two sequential tests of the judge: is the canary worse than the rest, and is it worse than a
 //! share that is known?
 //!
-//! Both are likelihood ratios that may be looked at after every window. While what they test against
-//! is true, their mean stays 1, so the chance that they *ever* reach 1/α is at most α (J. Ville,
-//! "Étude critique de la notion de collectif", 1939). Nobody knows beforehand how bad a bad canary
-//! is, so each is the mean over several ratios.
+//! Both are likelihood ratios that may be looked at after every window. While what they test
+//! against is true, their mean stays 1, so the chance that they *ever* reach 1/α is at most α (J.
+//! Ville, "Étude critique de la notion de collectif", 1939). Nobody knows beforehand how bad a bad
+//! canary is, so each is the mean over several ratios.
 
 use contract::requests::RequestCounts;
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,8 @@ pub(super) struct Likelihood([f64; RATIOS.len()]);
 impl Likelihood {
     /// Takes in what the canary and the rest had at the same time.
     ///
-    /// Given that a request is bad, it is the canary's with a chance of q: of q₀ where the canary is
-    /// [`TOLERATED_RATIO`] times as bad as the rest, of q₁ where it is R times worse than that.
+    /// Given that a request is bad, it is the canary's with a chance of q: of q₀ where the canary
+    /// is [`TOLERATED_RATIO`] times as bad as the rest, of q₁ where it is R times worse than that.
     /// Without requests on both sides there is nothing to compare.
     pub(super) fn compare(&mut self, canary: RequestCounts, rest: RequestCounts) {
         let (on_canary, on_rest) = (double(canary.requests), double(rest.requests));
@@ -113,9 +113,9 @@ mod tests {
     }
 
     proptest! {
-        // Over all outcomes of a window, weighted with their chances, the mean is 1 where the canary
-        // is exactly as bad as tolerated, and below where it is better. That is what the bound on
-        // false failures stands on.
+        // Over all outcomes of a window, weighted with their chances, the mean is 1 where the
+        // canary is exactly as bad as tolerated, and below where it is better. That is what the
+        // bound on false failures stands on.
         #[test]
         fn the_mean_of_a_tolerable_window_is_at_most_one(
             canary in 1u64..200,

@@ -130,7 +130,7 @@ fn a_judge_in_a_row_goes_on_where_it_was() {
 proptest! {
     #[test]
     fn whatever_pods_say_the_verdict_has_numbers(
-        pods in prop::collection::vec((any::<bool>(), any::<u64>(), any::<u64>(), any::<u64>()), 0..9),
+        pods in prop::collection::vec(any::<(bool, u64, u64, u64)>(), 0..9),
         seconds in 1u32..5,
     ) {
         let windows: Vec<_> = pods

@@ -65,7 +65,7 @@ fn in_use(row: &Row, seen: &Observations) -> Option<String> {
     let Some(pods) = &seen.pods else { return Some("the pods are not known".to_owned()) };
     // A pod that said nothing, or is away, may hold what it was told.
     let may_hold = |it: &&PodView| {
-        it.holds.is_none_or(|it| it == row.to) || (!it.is_connected && row.may_reach(it))
+        it.holds.is_none_or(|it| it == row.to) || (!it.is_connected && row.was_there(it.first_seen))
     };
     if let Some(pod) = pods.iter().find(may_hold) {
         return Some(format!("{}: may hold the new generation", pod.name));

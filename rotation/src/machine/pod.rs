@@ -7,7 +7,7 @@ use contract::Generation;
 use crate::judge::Verdict;
 use crate::policy::Policy;
 
-use super::state::Reason;
+use super::state::{Reason, Row};
 
 /// How often a pod's application may restart while it is watched. Once happens to any pod.
 const MAX_RESTARTS: u32 = 1;
@@ -29,6 +29,13 @@ pub struct PodView {
     pub checks: Checks,
     /// How often its application restarted since it was told.
     pub restarts: u32,
+}
+
+impl PodView {
+    /// Whether it is to hold the target generation.
+    pub(super) fn is_reached(&self, row: &Row) -> bool {
+        row.generation_for(&self.uid, self.first_seen) == row.to
+    }
 }
 
 /// What a pod's checks say of the target generation, by its effect.

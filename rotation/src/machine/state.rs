@@ -6,7 +6,6 @@ use std::time::Duration;
 use contract::Generation;
 use serde::{Deserialize, Serialize};
 
-use super::pod::PodView;
 use crate::policy::{Policy, Urgency, Validity};
 use crate::waves::{Place, Waves};
 
@@ -24,7 +23,7 @@ pub enum State {
     Canary(usize),
     /// All of them hold it, and are watched.
     Baking(usize),
-    /// A person stopped it at this wave. Its pods keep what they hold, and a failure still rolls back.
+    /// A person stopped it at this wave. Its pods keep what they hold; a failure still rolls back.
     Paused(usize),
     /// The target generation is everybody's, also that of new pods.
     Active,
@@ -238,7 +237,7 @@ impl Row {
     /// The generation that a pod is to hold, by its UID and the time when it was first seen.
     #[must_use]
     pub fn generation_for(&self, uid: &str, first_seen: Duration) -> Generation {
-        let was_there = self.started.is_some_and(|started| first_seen <= started);
+        let was_there = self.was_there(first_seen);
         let is_reached = match self.reach {
             Reach::Nobody => false,
             Reach::UpTo(place) => was_there && Place::of(uid) <= place,
@@ -247,19 +246,15 @@ impl Row {
         if is_reached { self.to } else { self.from }
     }
 
+    /// Whether a pod that was first seen then was there when the rotation began, so that a wave
+    /// may reach it.
+    pub(super) fn was_there(&self, first_seen: Duration) -> bool {
+        self.started.is_some_and(|started| first_seen <= started)
+    }
+
     /// The generation of new pods.
     #[must_use]
     pub fn stable(&self) -> Generation {
         if self.reach == Reach::Everybody { self.to } else { self.from }
-    }
-
-    /// Whether the pod is to hold the target generation.
-    pub(super) fn reaches(&self, pod: &PodView) -> bool {
-        self.generation_for(&pod.uid, pod.first_seen) == self.to
-    }
-
-    /// Whether the pod was there when the rotation began, so that a wave may reach it.
-    pub(super) fn may_reach(&self, pod: &PodView) -> bool {
-        self.started.is_some_and(|started| pod.first_seen <= started)
     }
 }

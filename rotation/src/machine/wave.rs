@@ -16,7 +16,7 @@ pub(super) fn begin_waves(
     now: Duration,
     effects: &mut Vec<Effect>,
 ) {
-    if pods.iter().any(|it| row.may_reach(it)) {
+    if pods.iter().any(|it| row.was_there(it.first_seen)) {
         next_wave(row, 0, pods, now, effects);
     } else {
         effects.push(Effect::Record(Event::NoPods));
@@ -37,7 +37,7 @@ fn next_wave(
         Reach::UpTo(place) => Some(place),
         Reach::Nobody | Reach::Everybody => None,
     };
-    let uids = || pods.iter().filter(|it| row.may_reach(it)).map(|it| &*it.uid);
+    let uids = || pods.iter().filter(|it| row.was_there(it.first_seen)).map(|it| &*it.uid);
     let next = (first..row.policy.waves.count()).find_map(|number| {
         let place = row.policy.waves.reach(number, uids())?;
         (Some(place) > reached).then_some((number, place))
@@ -130,7 +130,7 @@ pub(super) fn paused(row: &mut Row, seen: &Observations, now: Duration, effects:
 /// If all of them vanished, or one of them shows that it does not work.
 fn members<'s>(row: &Row, seen: &'s Observations) -> Result<Option<Vec<&'s PodView>>, Reason> {
     let Some(pods) = &seen.pods else { return Ok(None) };
-    let members: Vec<&PodView> = pods.iter().filter(|it| row.reaches(it)).collect();
+    let members: Vec<&PodView> = pods.iter().filter(|it| it.is_reached(row)).collect();
     if members.is_empty() {
         return Err(Reason::CanaryVanished);
     }

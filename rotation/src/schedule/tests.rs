@@ -23,13 +23,13 @@ fn nightly() -> (Schedule, Duration) {
 }
 
 /// Looks every five minutes, and rotates when it is due. Returns when that was.
-fn run(it: &Schedule, progress: &mut Progress, from: &str, to: &str) -> Vec<Timestamp> {
+fn run(it: &Schedule, state: &mut ScheduleState, from: &str, to: &str) -> Vec<Timestamp> {
     let (mut now, end, mut rotated) = (at(from), at(to), Vec::new());
     while now < end {
-        if let Status::Due { of, until } = it.status(SECRET, progress, now) {
+        if let Status::Due { of, until } = it.status(SECRET, state, now) {
             assert!(of <= now && now < until);
-            progress.tried(of);
-            progress.rotated(now);
+            state.tried(of);
+            state.rotated(now);
             rotated.push(now);
         }
         now += Duration::from_secs(300);
@@ -40,8 +40,8 @@ fn run(it: &Schedule, progress: &mut Progress, from: &str, to: &str) -> Vec<Time
 #[test]
 fn a_secret_is_rotated_once_in_each_window() {
     let (it, offset) = nightly();
-    let mut progress = Progress::new(&it, at("2026-06-01T12:00:00Z"));
-    let rotated = run(&it, &mut progress, "2026-06-01T12:00:00Z", "2026-06-05T12:00:00Z");
+    let mut state = ScheduleState::new(&it, at("2026-06-01T12:00:00Z"));
+    let rotated = run(&it, &mut state, "2026-06-01T12:00:00Z", "2026-06-05T12:00:00Z");
     assert_eq!(rotated.len(), 4);
     for (day, time) in (2..).zip(rotated) {
         let due = at(&format!("2026-06-0{day}T02:00:00Z")) + offset;
@@ -68,68 +68,66 @@ fn secrets_are_spread_over_the_window_and_never_leave_it() {
 fn what_is_seen_for_the_first_time_is_not_due() {
     let (it, offset) = nightly();
     for now in ["2026-06-02T02:00:00Z", "2026-06-02T02:30:00Z", "2026-06-02T02:59:59Z"] {
-        let mut progress = Progress::new(&it, at(now));
+        let mut state = ScheduleState::new(&it, at(now));
         let next = at("2026-06-03T02:00:00Z") + offset;
-        assert_eq!(it.status(SECRET, &mut progress, at(now)), Status::Waiting(next), "{now}");
+        assert_eq!(it.status(SECRET, &mut state, at(now)), Status::Waiting(next), "{now}");
     }
 }
 
 #[test]
 fn a_restart_begins_nothing_and_a_missed_window_is_overdue() {
     let (it, offset) = nightly();
-    let progress = Progress::new(&it, at("2026-06-01T12:00:00Z"));
+    let state = ScheduleState::new(&it, at("2026-06-01T12:00:00Z"));
     // What is stored is read by the next process, or by the next version, which knows more fields.
-    let stored = serde_json::to_string(&progress).unwrap();
+    let stored = serde_json::to_string(&state).unwrap();
     assert!(!stored.contains("tried"));
-    let mut progress: Progress = serde_json::from_str(&stored).unwrap();
+    let mut state: ScheduleState = serde_json::from_str(&stored).unwrap();
     let since = at("2026-06-02T02:00:00Z");
     let next = at("2026-06-05T02:00:00Z") + offset;
     for now in ["2026-06-04T03:00:00Z", "2026-06-04T20:00:00Z", "2026-06-05T01:59:59Z"] {
-        let status = it.status(SECRET, &mut progress, at(now));
+        let status = it.status(SECRET, &mut state, at(now));
         assert_eq!(status, Status::Overdue { since, next }, "{now}");
     }
-    let soon = it.status(SECRET, &mut progress, at("2026-06-05T02:00:30Z"));
+    let soon = it.status(SECRET, &mut state, at("2026-06-05T02:00:30Z"));
     assert_eq!(soon, Status::Overdue { since, next }, "its moment has not come");
-    let rotated = run(&it, &mut progress, "2026-06-05T02:01:00Z", "2026-06-05T12:00:00Z");
+    let rotated = run(&it, &mut state, "2026-06-05T02:01:00Z", "2026-06-05T12:00:00Z");
     assert_eq!(rotated.len(), 1);
     let now = at("2026-06-05T12:00:00Z");
-    assert!(matches!(it.status(SECRET, &mut progress, now), Status::Waiting(_)));
+    assert!(matches!(it.status(SECRET, &mut state, now), Status::Waiting(_)));
 }
 
 #[test]
 fn a_changed_schedule_counts_from_now_on() {
     let (it, _) = nightly();
-    let mut progress = Progress::new(&it, at("2026-06-01T12:00:00Z"));
+    let mut state = ScheduleState::new(&it, at("2026-06-01T12:00:00Z"));
     let hourly = schedule("0 */6 * * *", None);
     let now = at("2026-06-09T06:59:00Z");
-    let Status::Waiting(next) = hourly.status(SECRET, &mut progress, now) else {
-        panic!("{progress:?}")
-    };
+    let Status::Waiting(next) = hourly.status(SECRET, &mut state, now) else { panic!("{state:?}") };
     assert!(next > at("2026-06-09T12:00:00Z") && next < at("2026-06-09T13:00:00Z"));
-    assert_eq!(progress, Progress::new(&hourly, now));
+    assert_eq!(state, ScheduleState::new(&hourly, now));
 }
 
 #[test]
 fn a_rotation_that_failed_is_overdue_and_waits_for_the_next_window() {
     let (it, offset) = nightly();
-    let mut progress = Progress::new(&it, at("2026-06-01T12:00:00Z"));
+    let mut state = ScheduleState::new(&it, at("2026-06-01T12:00:00Z"));
     let of = at("2026-06-02T02:00:00Z");
-    assert!(matches!(it.status(SECRET, &mut progress, of + offset), Status::Due { .. }));
-    progress.tried(of);
+    assert!(matches!(it.status(SECRET, &mut state, of + offset), Status::Due { .. }));
+    state.tried(of);
     let next = at("2026-06-03T02:00:00Z") + offset;
     let overdue = Status::Overdue { since: of, next };
-    assert_eq!(it.status(SECRET, &mut progress, of + offset), overdue);
-    assert_eq!(it.status(SECRET, &mut progress, at("2026-06-02T22:00:00Z")), overdue);
-    assert!(matches!(it.status(SECRET, &mut progress, next), Status::Due { .. }));
+    assert_eq!(it.status(SECRET, &mut state, of + offset), overdue);
+    assert_eq!(it.status(SECRET, &mut state, at("2026-06-02T22:00:00Z")), overdue);
+    assert!(matches!(it.status(SECRET, &mut state, next), Status::Due { .. }));
 }
 
 #[test]
 fn a_person_who_rotates_in_the_window_was_there_first() {
     let (it, offset) = nightly();
-    let mut progress = Progress::new(&it, at("2026-06-01T12:00:00Z"));
-    progress.rotated(at("2026-06-02T02:00:01Z"));
+    let mut state = ScheduleState::new(&it, at("2026-06-01T12:00:00Z"));
+    state.rotated(at("2026-06-02T02:00:01Z"));
     let next = at("2026-06-03T02:00:00Z") + offset;
-    let status = it.status(SECRET, &mut progress, at("2026-06-02T02:59:00Z"));
+    let status = it.status(SECRET, &mut state, at("2026-06-02T02:59:00Z"));
     assert_eq!(status, Status::Waiting(next));
 }
 
@@ -138,19 +136,19 @@ fn a_clock_that_jumps_begins_at_most_one_rotation_and_goes_on() {
     let (it, _) = nightly();
     let start = "2026-06-01T12:00:00Z";
     // A month ahead, outside of a window: nothing, though many were missed.
-    let mut progress = Progress::new(&it, at(start));
-    assert!(run(&it, &mut progress, "2026-07-01T12:00:00Z", "2026-07-01T20:00:00Z").is_empty());
+    let mut state = ScheduleState::new(&it, at(start));
+    assert!(run(&it, &mut state, "2026-07-01T12:00:00Z", "2026-07-01T20:00:00Z").is_empty());
     // And back again: the next night is as every night.
-    let again = run(&it, &mut progress, start, "2026-06-03T12:00:00Z");
+    let again = run(&it, &mut state, start, "2026-06-03T12:00:00Z");
     assert_eq!(again.len(), 2);
     // Ahead into a window: one, and after the way back no night is left out.
-    let mut progress = Progress::new(&it, at(start));
-    assert_eq!(run(&it, &mut progress, "2026-07-01T02:00:00Z", "2026-07-01T03:00:00Z").len(), 1);
-    assert_eq!(run(&it, &mut progress, start, "2026-06-04T12:00:00Z").len(), 3);
+    let mut state = ScheduleState::new(&it, at(start));
+    assert_eq!(run(&it, &mut state, "2026-07-01T02:00:00Z", "2026-07-01T03:00:00Z").len(), 1);
+    assert_eq!(run(&it, &mut state, start, "2026-06-04T12:00:00Z").len(), 3);
     // Back by an hour in the middle of a window, after the rotation.
-    let mut progress = Progress::new(&it, at(start));
-    assert_eq!(run(&it, &mut progress, start, "2026-06-02T02:59:00Z").len(), 1);
-    assert!(run(&it, &mut progress, "2026-06-02T02:00:00Z", "2026-06-02T02:05:00Z").is_empty());
+    let mut state = ScheduleState::new(&it, at(start));
+    assert_eq!(run(&it, &mut state, start, "2026-06-02T02:59:00Z").len(), 1);
+    assert!(run(&it, &mut state, "2026-06-02T02:00:00Z", "2026-06-02T02:05:00Z").is_empty());
 }
 
 #[test]
@@ -167,11 +165,11 @@ fn daylight_saving_leaves_no_night_out_and_has_none_twice() {
     ] {
         assert_eq!(it.times.next_after(at(after)), Some(at(expected)), "{name}");
     }
-    let mut progress = Progress::new(&it, at("2026-03-27T12:00:00Z"));
-    let spring = run(&it, &mut progress, "2026-03-27T12:00:00Z", "2026-04-01T12:00:00Z");
+    let mut state = ScheduleState::new(&it, at("2026-03-27T12:00:00Z"));
+    let spring = run(&it, &mut state, "2026-03-27T12:00:00Z", "2026-04-01T12:00:00Z");
     assert_eq!(spring.len(), 5);
-    let mut progress = Progress::new(&it, at("2026-10-23T12:00:00Z"));
-    let autumn = run(&it, &mut progress, "2026-10-23T12:00:00Z", "2026-10-28T12:00:00Z");
+    let mut state = ScheduleState::new(&it, at("2026-10-23T12:00:00Z"));
+    let autumn = run(&it, &mut state, "2026-10-23T12:00:00Z", "2026-10-28T12:00:00Z");
     assert_eq!(autumn.len(), 5);
     let utc = schedule("30 2 * * *", None);
     let next = utc.times.next_after(at("2026-03-28T12:00:00Z"));
@@ -212,20 +210,21 @@ fn what_is_no_schedule_is_refused_with_the_reason() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    // While the clock is not set back by more than a window, there is never more than one rotation in a window.
+    // While the clock is not set back by more than a window, there is never more than one rotation
+    // in a window.
     #[test]
     fn no_window_has_two_rotations(steps in prop::collection::vec(-3_000i64..9_000, 1..80)) {
         let (it, _) = nightly();
         let mut now = at("2026-06-01T12:00:00Z");
-        let mut progress = Progress::new(&it, now);
+        let mut state = ScheduleState::new(&it, now);
         let mut latest = None;
         for step in steps {
             now += jiff::SignedDuration::from_secs(step);
-            if let Status::Due { of, .. } = it.status(SECRET, &mut progress, now) {
+            if let Status::Due { of, .. } = it.status(SECRET, &mut state, now) {
                 prop_assert!(Some(of) != latest, "{of} twice");
                 latest = Some(of);
-                progress.tried(of);
-                progress.rotated(now);
+                state.tried(of);
+                state.rotated(now);
             }
         }
     }
@@ -235,7 +234,7 @@ proptest! {
         let text = ScheduleText { cron, zone: None, window: DEFAULT_WINDOW };
         if let Ok(it) = Schedule::read(text) {
             let now = Timestamp::from_second(second % 377_705_116_801).unwrap_or(Timestamp::MAX);
-            let _ = it.status(SECRET, &mut Progress::new(&it, now), now);
+            let _ = it.status(SECRET, &mut ScheduleState::new(&it, now), now);
             let _ = it.times.next_after(now);
         }
     }

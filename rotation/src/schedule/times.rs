@@ -1,8 +1,8 @@
 //! The times of a cron expression in a time zone.
 //!
-//! The expression is read as a clock on the wall: in UTC, then each of its times is looked up in the
-//! zone. A time that the spring change leaves out is taken after the gap, since a rotation must not
-//! be left out with it; one that the autumn change has twice is taken the first time.
+//! The expression is read as a clock on the wall: in UTC, then each of its times is looked up in
+//! the zone. A time that the spring change leaves out is taken after the gap, since a rotation must
+//! not be left out with it; one that the autumn change has twice is taken the first time.
 
 use std::time::Duration;
 

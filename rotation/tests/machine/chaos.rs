@@ -1,5 +1,5 @@
-//! Whatever happens in whatever order, nothing is done twice, no credential in use is ended, and once
-//! things go well again the rotation ends.
+//! Whatever happens in whatever order, nothing is done twice, no credential in use is ended, and
+//! once things go well again the rotation ends.
 
 use std::time::Duration;
 

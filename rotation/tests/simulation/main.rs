@@ -25,6 +25,7 @@ const BURSTY: Traffic = Traffic {
     errors: 0.001,
     bursts: Bursts::AtOnce(20),
     canary_errors: None,
+    canary_latency: None,
 };
 
 #[test]
@@ -71,12 +72,18 @@ fn healthy() -> Vec<(String, Traffic)> {
         ("bursts of 20, 100/s".to_owned(), BURSTY),
         one("bursts of 5, 100/s", 100.0, 0.001, Bursts::AtOnce(5)),
         one("bursts of 50, 1,000/s", 1_000.0, 0.001, Bursts::AtOnce(50)),
+        one("a whole second, 100/s", 100.0, 0.001, Bursts::WholeSecond),
+        one("a whole second, 1,000/s", 1_000.0, 0.001, Bursts::WholeSecond),
         one("20 in a row, 100/s", 100.0, 0.001, Bursts::InARow(20)),
         one("20 in a row, 1,000/s", 1_000.0, 0.001, Bursts::InARow(20)),
         one("independent, 10/s", 10.0, 0.001, Bursts::None),
         one("independent, 100/s", 100.0, 0.001, Bursts::None),
         one("independent 1 %, 100/s", 100.0, 0.01, Bursts::None),
         one("independent 1 %, 1,000/s", 1_000.0, 0.01, Bursts::None),
+        (
+            "bursts of 20, 100/s, with latency".to_owned(),
+            Traffic { canary_latency: Some(1.0), ..BURSTY },
+        ),
         ("bursts of 20, 100/s, no rest".to_owned(), Traffic { pods: 0, ..BURSTY }),
     ]
 }
@@ -89,6 +96,10 @@ fn broken() -> Vec<(String, Traffic)> {
         let name = format!("{} % fail, {per_second}/s", share * 100.0);
         let canary_errors = Some(share);
         all.push((name, Traffic { per_second, canary_errors, ..BURSTY }));
+    }
+    for factor in [2.0, 1.5, 1.2] {
+        let canary_latency = Some(factor);
+        all.push((format!("{factor} times as slow, 100/s"), Traffic { canary_latency, ..BURSTY }));
     }
     let busy = Traffic { per_second: 10_000.0, errors: 0.01, bursts: Bursts::None, ..BURSTY };
     let name = "100 % fail, 10,000/s, 1 % of the rest".to_owned();

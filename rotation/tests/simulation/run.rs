@@ -4,7 +4,7 @@ use rotation::judge::{Background, Baseline, Budget, Group, Judge, Sample, Verdic
 
 use crate::peers::{RULES, Watch};
 use crate::random::Random;
-use crate::traffic::Traffic;
+use crate::traffic::{BOUNDS, Traffic};
 
 /// What became of the waves.
 #[derive(Debug, Default)]
@@ -45,7 +45,8 @@ fn wave(traffic: &Traffic, seconds: u32, seed: u64, outcomes: &mut Outcomes) {
             .map(|(pod, window)| {
                 let is_canary = pod == 0 || !traffic.has_rest();
                 let group = if is_canary { Group::Canary } else { Group::Rest };
-                Sample { group, window, bounds: &[], ready: None }
+                let bounds: &[u64] = if window.latency.is_empty() { &[] } else { &BOUNDS };
+                Sample { group, window, bounds, ready: None }
             })
             .collect();
         if !is_failing {

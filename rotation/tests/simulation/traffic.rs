@@ -17,7 +17,17 @@ pub(crate) struct Traffic {
     pub(crate) bursts: Bursts,
     /// The share that fails on the canary by its credential.
     pub(crate) canary_errors: Option<f64>,
+    /// How many times as long the canary's requests take. `None` where nobody measures.
+    pub(crate) canary_latency: Option<f64>,
 }
+
+/// The bounds of the latency histogram, in microseconds: those that Prometheus' client libraries
+/// have by default, up to a second.
+pub(crate) const BOUNDS: [u64; 8] =
+    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000];
+
+/// What a request takes on average, in microseconds. Times are exponential.
+const MEAN_LATENCY: f64 = 20_000.0;
 
 /// How errors come that are nobody's fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +36,8 @@ pub(crate) enum Bursts {
     None,
     /// So many on one pod in one second, beside its other requests.
     AtOnce(u64),
+    /// Every request of one pod in one second.
+    WholeSecond,
     /// The next so many requests of one pod, for as many seconds as it takes.
     InARow(u64),
 }
@@ -64,23 +76,40 @@ impl Stream {
             }
             windows.push(window);
         }
-        if let Bursts::AtOnce(size) | Bursts::InARow(size) = traffic.bursts {
-            #[expect(clippy::cast_precision_loss, reason = "a small number")]
-            let bursts = traffic.per_second * traffic.errors / size as f64;
-            for _ in 0..random.poisson(bursts) {
-                let pod = random.below(failing.len());
-                if let Bursts::AtOnce(_) = traffic.bursts {
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let size = match traffic.bursts {
+            Bursts::None => f64::INFINITY,
+            Bursts::AtOnce(size) | Bursts::InARow(size) => size as f64,
+            Bursts::WholeSecond => each,
+        };
+        for _ in 0..random.poisson(traffic.per_second * traffic.errors / size) {
+            let pod = random.below(failing.len());
+            match traffic.bursts {
+                Bursts::None => {}
+                Bursts::AtOnce(size) => {
                     windows[pod].requests += size;
                     windows[pod].errors += size;
-                } else {
-                    failing[pod] += size;
                 }
+                Bursts::WholeSecond => windows[pod].errors = windows[pod].requests,
+                Bursts::InARow(size) => failing[pod] += size,
             }
         }
         for (window, failing) in windows.iter_mut().zip(failing) {
             let errors = (*failing).min(window.requests - window.errors);
             window.errors += errors;
             *failing -= errors;
+        }
+        if let Some(factor) = traffic.canary_latency {
+            for (pod, window) in windows.iter_mut().enumerate() {
+                let mean = if pod == 0 { MEAN_LATENCY * factor } else { MEAN_LATENCY };
+                window.latency = vec![0; BOUNDS.len() + 1];
+                for _ in 0..window.requests {
+                    let took = -mean * (1.0 - random.unit()).ln();
+                    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+                    let at = BOUNDS.iter().position(|bound| took <= *bound as f64);
+                    window.latency[at.unwrap_or(BOUNDS.len())] += 1;
+                }
+            }
         }
         if let Some(share) = traffic.canary_errors {
             let canary = &mut windows[0];
