@@ -38,11 +38,12 @@ fn bursts_on_one_pod_are_not_taken_for_a_bad_canary() {
 #[test]
 fn a_credential_that_does_not_work_is_found_in_three_seconds() {
     let broken = Traffic { canary_errors: Some(1.0), ..BURSTY };
-    // A hundred requests a second over all pods, and on the canary alone.
-    for per_second in [100.0, 1_000.0] {
+    // A hundred requests a second over all pods, and on the canary alone. Of ten a second there may
+    // be none in one.
+    for (per_second, share) in [(100.0, 0.95), (1_000.0, 1.0)] {
         let outcomes = simulate(&Traffic { per_second, ..broken }, 100, 60, SEED);
         assert_eq!(outcomes.failed, 100);
-        assert!(outcomes.quantile(0.95) <= 3, "{:?}", outcomes.seconds);
+        assert!(outcomes.quantile(share) <= 3, "{:?}", outcomes.seconds);
     }
 }
 
