@@ -8,7 +8,7 @@ use e2e::postgres::Postgres;
 use e2e::switchyard::Switchyard;
 
 use crate::budget::{Measurement, Metric};
-use crate::pod::{SECRETS, names, value};
+use crate::pod::{SECRET, value};
 use crate::progress::print_progress;
 use crate::results::Results;
 use crate::statistics::{median, milliseconds, percentile};
@@ -38,13 +38,13 @@ pub fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
         anyhow::Ok(switchyard)
     };
     let (one, other) = (replica("one")?, replica("other")?);
-    write(&one, &[(names(SECRETS).swap_remove(0), value("first", 0))])?;
+    write(&one, &[(SECRET.to_owned(), value("first", 0))])?;
     let stream = Streams::open(other.port(), &other.ca(), 1)?;
     stream.wait_until_all_hold(1, STEP_TIMEOUT)?;
     let (mut times, mut answers) = (Vec::with_capacity(WRITES), Vec::with_capacity(WRITES));
     for number in 0..WRITES {
         let from = Instant::now();
-        let generation = write(&one, &[(names(SECRETS).swap_remove(0), value("write", number))])?;
+        let generation = write(&one, &[(SECRET.to_owned(), value("write", number))])?;
         answers.push(milliseconds(from.elapsed()));
         for at in stream.wait_until_all_hold(generation, STEP_TIMEOUT)? {
             times.push(milliseconds(at.saturating_duration_since(from)));

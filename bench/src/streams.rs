@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::budget::{Measurement, Metric};
 use crate::memory::Memory;
-use crate::pod::{NAMESPACE, SECRETS, names, value};
+use crate::pod::{NAMESPACE, SECRET, SECRETS, names, value};
 use crate::processor_time::ProcessorTime;
 use crate::progress::print_progress;
 use crate::results::Results;
@@ -78,8 +78,7 @@ pub fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
     let before = ProcessorTime::of(server)?;
     for number in 0..WRITES {
         let from = Instant::now();
-        let generation =
-            write(&switchyard, &[(names(SECRETS).swap_remove(0), value("write", number))])?;
+        let generation = write(&switchyard, &[(SECRET.to_owned(), value("write", number))])?;
         let arrived = streams.wait_until_all_hold(generation, STEP_TIMEOUT)?;
         times
             .extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));

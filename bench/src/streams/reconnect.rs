@@ -10,7 +10,7 @@ use e2e::switchyard::Switchyard;
 use super::client::{self, Streams};
 use super::{OPEN_STREAMS, namespaces, pods, write};
 use crate::budget::{Measurement, Metric};
-use crate::pod::{SECRETS, names, value};
+use crate::pod::{SECRET, value};
 use crate::progress::print_progress;
 use crate::results::Results;
 
@@ -67,7 +67,7 @@ pub(crate) fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
 }
 
 fn change(switchyard: &Switchyard, number: usize) -> Result<u64> {
-    write(switchyard, &[(names(SECRETS).swap_remove(0), value("reconnect", number))])
+    write(switchyard, &[(SECRET.to_owned(), value("reconnect", number))])
 }
 
 /// Starts the server and writes a value. Returns how many seconds after the server was ready the

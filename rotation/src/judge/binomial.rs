@@ -5,6 +5,8 @@
 //! Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
 //! Biometrika 26 (1934).
 
+use super::likelihood::double;
+
 /// The chance with which the bound is too low.
 const MISSED: f64 = 0.05;
 
@@ -111,11 +113,6 @@ fn ln_factorial(n: f64) -> f64 {
         / x;
     let half_ln_tau = 0.5 * std::f64::consts::TAU.ln();
     (x - 0.5) * x.ln() - x + half_ln_tau + series - product.ln()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^53")]
-fn double(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
